@@ -1,0 +1,9 @@
+"""The ASGI application that serves the API, the admin and the documentation."""
+
+import os
+
+from django.core.asgi import get_asgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
+
+application = get_asgi_application()

@@ -1,0 +1,1 @@
+"""Runyard: runs of assistants on threads, accepted under a row lock, executed by Celery, cancelled by revoke."""

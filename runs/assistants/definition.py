@@ -1,0 +1,49 @@
+"""The decorator that makes a function an assistant."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, overload
+
+AssistantFunction = Callable[..., Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assistant:
+    """A callable that runs execute, with what the server must know about it.
+
+    `resumable`: a later attempt continues from the thread's head instead of starting over from the run's base.
+    `timeout_seconds`: how long one attempt may take; None: as long as the server allows.
+    """
+
+    name: str
+    function: AssistantFunction
+    description: str = ""
+    resumable: bool = False
+    timeout_seconds: float | None = None
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function itself, as a unit test of it would."""
+        return self.function(*args, **kwargs)
+
+
+@overload
+def assistant(function: AssistantFunction, /) -> Assistant: ...
+@overload
+def assistant(
+    *, resumable: bool = False, timeout_seconds: float | None = None
+) -> Callable[[AssistantFunction], Assistant]: ...
+def assistant(
+    function: AssistantFunction | None = None, /, *, resumable: bool = False, timeout_seconds: float | None = None
+) -> Assistant | Callable[[AssistantFunction], Assistant]:
+    """Make a function of (run: RunContext, input) an assistant; see Assistant for the options."""
+
+    def define(function: AssistantFunction) -> Assistant:
+        return Assistant(
+            name=getattr(function, "__name__", type(function).__name__),
+            function=function,
+            description=(function.__doc__ or "").strip(),
+            resumable=resumable,
+            timeout_seconds=timeout_seconds,
+        )
+
+    return define if function is None else define(function)

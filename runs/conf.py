@@ -1,0 +1,80 @@
+"""The settings of the app: `settings.RUNS` over these defaults. Times are in seconds."""
+
+from dataclasses import dataclass, field, fields
+from functools import lru_cache
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.core.signals import setting_changed
+
+from runs.states import DisconnectMode, MultitaskStrategy
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunsSettings:
+    """Typed view of `settings.RUNS`; an unknown key is refused at start."""
+
+    #: name -> dotted path ("package.module:attribute") of each assistant.
+    ASSISTANTS: dict[str, str] = field(default_factory=dict)
+    #: "" or "langgraph": take LangGraph's defaults (enqueue, continue) where they differ from ours.
+    COMPAT: str = ""
+    #: No run executes longer than this in one attempt; every run has a finite limit.
+    MAX_RUN_SECONDS: float = 3600.0
+    #: Crashes after which a run ends as `attempts_exhausted`.
+    MAX_ATTEMPTS: int = 3
+    #: Runs that may wait on one thread.
+    MAX_QUEUED_RUNS: int = 100
+    #: A worker that has not renewed for this long may be buried.
+    LEASE_SECONDS: float = 15.0
+    #: How often a worker renews its lease and learns of cancels that no message told it.
+    RENEW_SECONDS: float = 5.0
+    #: From the first interruption to the kill of an executor that does not leave.
+    GRACE_SECONDS: float = 10.0
+    #: Pause between two interruptions of an executor that does not leave.
+    INTERRUPT_EVERY_SECONDS: float = 1.0
+    #: How long a returned attempt waits for threads it started before its process is ended.
+    THREAD_LEAVE_SECONDS: float = 1.0
+    #: How long runs may go on after SIGTERM before they are handed to another worker.
+    SOFT_SHUTDOWN_SECONDS: float = 20.0
+    #: First wait before a dispatched run that nobody claimed is dispatched again; doubles up to the maximum.
+    REDISPATCH_SECONDS: float = 30.0
+    REDISPATCH_MAX_SECONDS: float = 600.0
+    #: Pause between two sweeps of the scheduler.
+    SWEEP_SECONDS: float = 1.0
+    #: How long `cancel?wait=true` waits before it answers 202.
+    CANCEL_WAIT_SECONDS: float = 30.0
+    #: How long an Idempotency-Key is remembered.
+    IDEMPOTENCY_SECONDS: float = 24 * 3600.0
+    #: Largest request body, in bytes.
+    MAX_BODY_BYTES: int = 4 * 1024 * 1024
+    #: How long a publish to the broker may take before it is left to the scheduler.
+    PUBLISH_TIMEOUT_SECONDS: float = 1.0
+    #: After a failed publish nothing is published for this long; the scheduler catches up.
+    PUBLISH_BREAK_SECONDS: float = 5.0
+
+    @property
+    def default_multitask_strategy(self) -> MultitaskStrategy:
+        return MultitaskStrategy.ENQUEUE if self.COMPAT == "langgraph" else MultitaskStrategy.REJECT
+
+    @property
+    def default_on_disconnect(self) -> DisconnectMode:
+        return DisconnectMode.CONTINUE if self.COMPAT == "langgraph" else DisconnectMode.CANCEL
+
+
+@lru_cache(maxsize=1)
+def runs_settings() -> RunsSettings:
+    """Return the settings of the app, or raise ImproperlyConfigured naming the keys it does not know."""
+    given: dict[str, Any] = getattr(settings, "RUNS", {})
+    unknown = sorted(set(given) - {f.name for f in fields(RunsSettings)})
+    if unknown:
+        raise ImproperlyConfigured(f"settings.RUNS has unknown keys: {', '.join(unknown)}")
+    return RunsSettings(**given)
+
+
+def _forget(*, setting: str, **_: Any) -> None:
+    if setting == "RUNS":
+        runs_settings.cache_clear()
+
+
+setting_changed.connect(_forget)

@@ -1,0 +1,110 @@
+"""What leaves the database after a commit: publishing a run, telling workers of a cancel. All of it hints.
+
+Names the task and the control command, imports neither. Every hint is bounded in time and may be lost: the scheduler
+and the lease renewal do what a lost one left undone.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from celery import current_app
+from django.db import transaction
+
+from runs.conf import runs_settings
+from runs.models import Run
+
+logger = logging.getLogger(__name__)
+
+EXECUTE_RUN = "runs.execute_run"
+INTERRUPT_RUN = "interrupt_run"
+FORCE_STOP_RUN = "force_stop_run"
+MESSENGER = "runs-messenger"
+_MAX_WAITING_BROADCASTS = 1000
+
+
+class _Breaker:
+    """After a failure, do not even try for a while: a broker that is away must not slow every request down."""
+
+    def __init__(self) -> None:
+        self._open_until = 0.0
+
+    def call(self, what: str, send: Callable[[], Any]) -> None:
+        if time.monotonic() < self._open_until:
+            return
+        try:
+            send()
+        except Exception:
+            self._open_until = time.monotonic() + runs_settings().PUBLISH_BREAK_SECONDS
+            logger.warning(
+                "%s was not sent; the scheduler and the lease renewal will make up for it", what, exc_info=True
+            )
+
+
+_breaker = _Breaker()
+_waiting = threading.BoundedSemaphore(_MAX_WAITING_BROADCASTS)
+_messenger: ThreadPoolExecutor | None = None
+
+
+def publish_on_commit(run: Run) -> None:
+    """Hand the run to Celery when the transaction has committed."""
+    details = {"thread": str(run.thread_id), "assistant": run.assistant, "strategy": run.multitask_strategy}
+    send = partial(
+        current_app.send_task,
+        EXECUTE_RUN,
+        args=(str(run.pk),),
+        task_id=str(run.pk),
+        retry=False,
+        ignore_result=True,
+        argsrepr=f"(run {run.pk})",
+        kwargsrepr=repr(details),
+    )
+    transaction.on_commit(partial(_breaker.call, f"run {run.pk}", send), robust=True)
+
+
+def interrupt_on_commit(run: Run) -> None:
+    """Tell the worker that executes this attempt to stop it."""
+    arguments = {"run_id": str(run.pk), "attempt": run.attempt}
+    _broadcast_on_commit(INTERRUPT_RUN, arguments)
+
+
+def force_stop_on_commit(run: Run) -> None:
+    """Tell the worker that holds this attempt to kill its process now."""
+    _broadcast_on_commit(FORCE_STOP_RUN, {"run_id": str(run.pk), "attempt": run.attempt})
+
+
+def revoke_on_commit(run_id: UUID) -> None:
+    """Tell workers to discard the run's message if they meet it."""
+    send = partial(current_app.control.revoke, str(run_id))
+    transaction.on_commit(partial(_post, f"revoke of run {run_id}", send), robust=True)
+
+
+def _broadcast_on_commit(command: str, arguments: dict[str, Any]) -> None:
+    send = partial(current_app.control.broadcast, command, arguments=arguments)
+    transaction.on_commit(partial(_post, f"{command} {arguments}", send), robust=True)
+
+
+def _post(what: str, send: Callable[[], Any]) -> None:
+    """Send from the messenger's thread: with the broker away a broadcast can block for seconds."""
+    if not _waiting.acquire(blocking=False):
+        return
+
+    def work() -> None:
+        try:
+            _breaker.call(what, send)
+        finally:
+            _waiting.release()
+
+    _get_messenger().submit(work)
+
+
+def _get_messenger() -> ThreadPoolExecutor:
+    global _messenger
+    if _messenger is None:  # made on first use, so after a fork
+        _messenger = ThreadPoolExecutor(max_workers=1, thread_name_prefix=MESSENGER)
+    return _messenger

@@ -1,0 +1,125 @@
+"""The only place that takes row locks.
+
+Order, everywhere: idempotency key, thread, runs by sequence, the rest. `FOR NO KEY UPDATE`: a plain FOR UPDATE would
+make every insert of a row that refers to the locked one wait. No transaction waits for the runs of two threads.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+from django.db.models import Q
+
+from runs.errors import Fenced, ThreadNotFound
+from runs.models import ClockTimestamp, Run, Thread, Worker
+from runs.states import IN_FLIGHT, RunStatus
+
+#: Columns that can be large and that no decision needs.
+_LARGE = ("kwargs", "metadata", "usage", "error", "first_message", "last_message")
+
+
+@dataclass
+class LockedThread:
+    """A thread whose row is locked, with what was read after the lock was granted."""
+
+    thread: Thread
+    #: The database's clock after the lock was granted.
+    now: datetime
+    #: Runs in flight or leased, by sequence.
+    runs: list[Run]
+
+    @property
+    def in_flight(self) -> list[Run]:
+        """Pending and running runs, by sequence."""
+        return [run for run in self.runs if run.status in IN_FLIGHT]
+
+    @property
+    def leased(self) -> Run | None:
+        """The run that a worker holds, whatever its status."""
+        return next((run for run in self.runs if run.leased), None)
+
+    def first_in_queue(self) -> Run | None:
+        """The pending run that may be claimed next: the one that has begun, else the due one accepted first."""
+        due = [run for run in self.in_flight if run.status == RunStatus.PENDING and self._is_due(run)]
+        return min(due, key=lambda run: (run.attempt == 0, run.sequence), default=None)
+
+    def _is_due(self, run: Run) -> bool:
+        return run.attempt > 0 or run.not_before is None or run.not_before <= self.now
+
+    def find(self, run_id: UUID) -> Run | None:
+        """The run with this id, if it is in flight or leased."""
+        return next((run for run in self.runs if run.id == run_id), None)
+
+
+def lock_thread(thread_id: UUID, *, owner: Any = None, deleted: bool = False) -> LockedThread:
+    """Lock the thread and read its runs, or raise ThreadNotFound (also when it is not `owner`'s).
+
+    `deleted=True` finds a thread that is being deleted, too: its last run must still be able to leave.
+    """
+    threads = Thread.objects.all() if deleted else Thread.objects.visible_to(owner)
+    thread = threads.select_for_update(no_key=True, of=("self",)).filter(pk=thread_id).first()
+    if thread is None:
+        raise ThreadNotFound
+    return _read(thread)
+
+
+def try_lock_thread(thread_id: UUID) -> LockedThread | None:
+    """Lock the thread unless somebody else holds it; None then. For sweeps, which come back later."""
+    threads = Thread.objects.select_for_update(no_key=True, skip_locked=True, of=("self",))
+    thread = threads.filter(pk=thread_id).first()
+    return None if thread is None else _read(thread)
+
+
+def lock_run_of_thread(run_id: UUID, *, deleted: bool = True) -> tuple[LockedThread, Run] | None:
+    """Lock the thread of a run and return it with the run as it is under the lock; None if there is no such run."""
+    thread_id = Run.objects.filter(pk=run_id).values_list("thread_id", flat=True).first()
+    if thread_id is None:
+        return None
+    try:
+        locked = lock_thread(thread_id, deleted=deleted)
+    except ThreadNotFound:
+        return None
+    run = locked.find(run_id) or Run.objects.filter(pk=run_id).first()
+    return None if run is None else (locked, run)
+
+
+def lock_attempt(run_id: UUID, attempt: int) -> Run:
+    """The fence: lock the run if this attempt is the one that executes, or raise Fenced.
+
+    A lock and not the predicate of an UPDATE on another table: under READ COMMITTED such an UPDATE, having waited for
+    a rollback, would re-check only its own table and let a late checkpoint undo the rollback. If the head will move,
+    the thread must have been locked before.
+    """
+    fence = Run.objects.filter(pk=run_id, attempt=attempt, status=RunStatus.RUNNING)
+    run = fence.select_for_update(no_key=True, of=("self",)).first()
+    if run is None:
+        raise Fenced
+    return run
+
+
+def lock_held_run(run_id: UUID, attempt: int, worker_id: UUID) -> Run | None:
+    """Lock the run if this worker still holds this attempt; for a kill that must not hit anybody else."""
+    held = Run.objects.filter(pk=run_id, attempt=attempt, worker_id=worker_id, leased=True)
+    return held.select_for_update(no_key=True, of=("self",)).first()
+
+
+def lock_expired_worker(worker_id: UUID) -> Worker | None:
+    """Lock a worker's row if its lease has run out and nobody has buried it or is about to; None otherwise."""
+    expired = Worker.objects.filter(pk=worker_id, buried_at=None, expires_at__lt=ClockTimestamp())
+    return expired.select_for_update(skip_locked=True, no_key=True).first()
+
+
+def _read(thread: Thread) -> LockedThread:
+    runs = Run.objects.filter(Q(status__in=sorted(IN_FLIGHT)) | Q(leased=True), thread=thread)
+    found = list(runs.defer(*_LARGE).order_by("sequence"))
+    return LockedThread(thread=thread, now=clock(), runs=found)
+
+
+def clock() -> datetime:
+    """The database's clock, now."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        row: tuple[datetime] = cursor.fetchone()
+    return row[0]

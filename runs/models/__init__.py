@@ -1,0 +1,21 @@
+"""The tables. Their constraints repeat what the services promise, so that a bug is refused instead of stored."""
+
+from runs.models.access import ApiKey, IdempotencyKey
+from runs.models.checkpoint import Checkpoint
+from runs.models.fields import ClockTimestamp, new_id
+from runs.models.run import Run
+from runs.models.run_event import RunEvent
+from runs.models.thread import Thread
+from runs.models.worker import Worker
+
+__all__ = [
+    "ApiKey",
+    "Checkpoint",
+    "ClockTimestamp",
+    "IdempotencyKey",
+    "Run",
+    "RunEvent",
+    "Thread",
+    "Worker",
+    "new_id",
+]

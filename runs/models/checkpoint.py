@@ -1,0 +1,42 @@
+"""Checkpoints: every state that was ever a thread's head."""
+
+from typing import Self
+
+from django.db import models
+from django.db.models import F, Q
+
+from runs.models.fields import ClockTimestamp, new_checkpoint_id
+
+
+class CheckpointQuerySet(models.QuerySet["Checkpoint"]):
+    """Readable filters over checkpoints."""
+
+    def forkable(self) -> Self:
+        """Checkpoints that were not given up: not of a rolled-back run, nor of an attempt that started over."""
+        given_up = Q(run__rolled_back_at__isnull=False) | Q(attempt__lt=F("run__kept_from_attempt"))
+        return self.exclude(Q(run__isnull=False) & given_up)
+
+
+class Checkpoint(models.Model):
+    """A thread's state at one step, written in the transaction that made it the head. Never changes."""
+
+    id = models.UUIDField(primary_key=True, default=new_checkpoint_id, editable=False)
+    thread = models.ForeignKey("runs.Thread", on_delete=models.CASCADE, related_name="checkpoints")
+    parent = models.ForeignKey("self", null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    run = models.ForeignKey("runs.Run", null=True, blank=True, on_delete=models.SET_NULL, related_name="checkpoints")
+    attempt = models.IntegerField(default=0)
+    step = models.IntegerField()
+    values = models.JSONField(default=dict)
+    next = models.JSONField(default=list)
+    #: task id -> [{"id", "value"}] that wait for a `command.resume`
+    interrupts = models.JSONField(default=dict)
+    metadata = models.JSONField(default=dict)
+    created_at = models.DateTimeField(db_default=ClockTimestamp(), editable=False)
+
+    objects = CheckpointQuerySet.as_manager()
+
+    class Meta:
+        indexes = [models.Index(fields=["thread", "-id"], name="runs_checkpoint_of_thread")]
+
+    def __str__(self) -> str:
+        return str(self.id)

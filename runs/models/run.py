@@ -1,0 +1,167 @@
+"""Runs: one execution of an assistant on a thread, as accepted, as executed, as ended."""
+
+from typing import Any, Self
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+
+from runs.models.fields import ClockTimestamp, NextRunSequence, new_id
+from runs.states import IN_FLIGHT, TERMINAL, CancelAction, DisconnectMode, MultitaskStrategy, RunStatus
+
+_in_flight = Q(status__in=sorted(IN_FLIGHT))
+_terminal = Q(status__in=sorted(TERMINAL))
+
+
+class RunQuerySet(models.QuerySet["Run"]):
+    """Readable filters over runs."""
+
+    def visible_to(self, owner: Any) -> Self:
+        """Runs of this owner that are not deleted, on threads that are not; owner None sees those of everyone."""
+        found = self.filter(deleted_at=None, thread__deleted_at=None)
+        return found if owner is None else found.filter(owner=owner)
+
+    def in_flight(self) -> Self:
+        """Runs that are pending or running."""
+        return self.filter(_in_flight)
+
+    def leased(self) -> Self:
+        """Runs that a worker holds, from claim to settlement."""
+        return self.filter(leased=True)
+
+    def newest_first(self) -> Self:
+        """The order of every list of runs; the sequence decides between equal times."""
+        return self.order_by("-created_at", "-sequence")
+
+
+class Run(models.Model):
+    """One execution of an assistant. `id` is also the id of its Celery task."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    sequence = models.BigIntegerField(db_default=NextRunSequence(), unique=True, editable=False)
+    thread = models.ForeignKey("runs.Thread", on_delete=models.CASCADE, related_name="runs")
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    assistant = models.CharField(max_length=128)
+    status = models.CharField(max_length=16, choices=RunStatus, default=RunStatus.PENDING)
+
+    multitask_strategy = models.CharField(max_length=16, choices=MultitaskStrategy)
+    on_disconnect = models.CharField(max_length=16, choices=DisconnectMode)
+    metadata = models.JSONField(default=dict, blank=True)
+    #: The request as accepted: input, command, config, context, stream_mode, checkpoint_id and the like.
+    kwargs = models.JSONField(default=dict, blank=True)
+
+    model_name = models.CharField(max_length=128, null=True, blank=True)  # noqa: DJ001 - null: never reported
+    #: {"input_tokens", "output_tokens", "total_tokens", "calls", "by_model": {...}, "by_caller": {...}}
+    usage = models.JSONField(default=dict, blank=True)
+    message_count = models.IntegerField(default=0)
+    first_message = models.TextField(default="", blank=True)
+    last_message = models.TextField(default="", blank=True)
+    #: {"type", "message", "traceback"} of what ended the run; null unless its status is error or timeout.
+    error = models.JSONField(null=True, blank=True)
+    #: Why the run has the status it has, in a word or a sentence for people.
+    reason = models.TextField(default="", blank=True)
+
+    cancel_action = models.CharField(max_length=16, choices=CancelAction, null=True, blank=True)  # noqa: DJ001
+    cancelled_by = models.CharField(max_length=255, default="", blank=True)
+    cancelled_at = models.DateTimeField(null=True, blank=True)
+    displaced_by = models.ForeignKey("self", null=True, blank=True, on_delete=models.SET_NULL, related_name="displaced")
+    retry_of = models.ForeignKey("self", null=True, blank=True, on_delete=models.SET_NULL, related_name="retries")
+
+    #: The head when the first attempt was claimed; null with attempt >= 1: the thread was empty.
+    base = models.ForeignKey("runs.Checkpoint", null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    rolled_back_at = models.DateTimeField(null=True, blank=True)
+
+    #: Number of the latest attempt, and the fence token of whatever it writes.
+    attempt = models.IntegerField(default=0)
+    #: Checkpoints of earlier attempts were given up when a later one started from base.
+    kept_from_attempt = models.IntegerField(default=1)
+    crashes = models.IntegerField(default=0)
+    max_attempts = models.IntegerField()
+    worker = models.ForeignKey("runs.Worker", null=True, blank=True, on_delete=models.PROTECT, related_name="runs")
+    leased = models.BooleanField(default=False)
+    timeout_seconds = models.FloatField()
+    timeout_at = models.DateTimeField(null=True, blank=True)
+    not_before = models.DateTimeField(null=True, blank=True)
+    dispatched_at = models.DateTimeField(null=True, blank=True)
+    dispatches = models.IntegerField(default=0)
+
+    deleted_at = models.DateTimeField(null=True, blank=True)
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(db_default=ClockTimestamp(), editable=False)
+    updated_at = models.DateTimeField(db_default=ClockTimestamp())
+
+    objects = RunQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["thread"], condition=Q(leased=True), name="runs_run_one_lease"),
+            models.UniqueConstraint(
+                fields=["thread"], condition=_in_flight & Q(attempt__gte=1), name="runs_run_one_begun"
+            ),
+            models.CheckConstraint(
+                condition=~Q(status=RunStatus.RUNNING) | Q(leased=True), name="runs_run_running_leased"
+            ),
+            models.CheckConstraint(
+                condition=~Q(status=RunStatus.PENDING) | Q(leased=False), name="runs_run_pending_not_leased"
+            ),
+            models.CheckConstraint(
+                condition=Q(leased=False) | Q(worker__isnull=False), name="runs_run_lease_has_worker"
+            ),
+            models.CheckConstraint(
+                condition=(_terminal & Q(finished_at__isnull=False)) | (_in_flight & Q(finished_at__isnull=True)),
+                name="runs_run_terminal_iff_finished",
+            ),
+            models.CheckConstraint(
+                condition=Q(cancel_action__isnull=True, cancelled_at__isnull=True)
+                | Q(cancel_action__isnull=False, cancelled_at__isnull=False),
+                name="runs_run_cancel_has_time",
+            ),
+            models.CheckConstraint(condition=Q(status__in=RunStatus.values), name="runs_run_status_known"),
+            models.CheckConstraint(
+                condition=Q(multitask_strategy__in=MultitaskStrategy.values), name="runs_run_strategy_known"
+            ),
+            models.CheckConstraint(
+                condition=Q(on_disconnect__in=DisconnectMode.values), name="runs_run_disconnect_known"
+            ),
+            models.CheckConstraint(
+                condition=Q(cancel_action__isnull=True) | Q(cancel_action__in=CancelAction.values),
+                name="runs_run_cancel_known",
+            ),
+            models.CheckConstraint(
+                condition=Q(attempt__gte=0, crashes__gte=0, max_attempts__gte=1, timeout_seconds__gt=0),
+                name="runs_run_numbers_sane",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["thread", "sequence"], condition=_in_flight, name="runs_run_in_flight"),
+            models.Index(fields=["thread", "-created_at", "-sequence"], name="runs_run_newest_of_thread"),
+            models.Index(fields=["owner", "-created_at", "-sequence"], name="runs_run_newest_of_owner"),
+            models.Index(fields=["thread", "-finished_at"], name="runs_run_last_finished"),
+            models.Index(fields=["worker"], condition=Q(leased=True), name="runs_run_held"),
+            models.Index(fields=["timeout_at"], condition=Q(status=RunStatus.RUNNING), name="runs_run_deadline"),
+            models.Index(fields=["deleted_at"], condition=Q(deleted_at__isnull=False), name="runs_run_deleted"),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+    @property
+    def is_in_flight(self) -> bool:
+        """Pending or running."""
+        return self.status in IN_FLIGHT
+
+    @property
+    def is_terminal(self) -> bool:
+        """Success, error, timeout or interrupted: the status will never change again."""
+        return self.status in TERMINAL
+
+    @property
+    def is_stopping(self) -> bool:
+        """Terminal, but its executor has not been seen to leave."""
+        return self.is_terminal and self.leased
+
+    @property
+    def is_settled(self) -> bool:
+        """Terminal, and nothing executes it any more."""
+        return self.is_terminal and not self.leased

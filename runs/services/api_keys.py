@@ -1,0 +1,48 @@
+"""API keys: made, found by what a caller sends, never stored readable."""
+
+import hashlib
+import secrets
+from datetime import timedelta
+from typing import Any
+
+from django.db.models import Q
+
+from runs.errors import InvalidRequest
+from runs.models import ApiKey, ClockTimestamp
+
+PREFIX_LENGTH = 8
+MIN_LENGTH = 16
+_USED_EVERY = timedelta(minutes=1)
+
+
+def create_api_key(*, owner: Any, name: str, key: str | None = None) -> tuple[ApiKey, str]:
+    """Create a key and return its row with the readable key, which is shown this once.
+
+    `key` sets the value instead of drawing one; a key that exists already is returned as it is. Raises InvalidRequest
+    if it is shorter than 16 characters.
+    """
+    readable = key or f"ry_{secrets.token_urlsafe(32)}"
+    if len(readable) < MIN_LENGTH:
+        raise InvalidRequest(f"An API key needs at least {MIN_LENGTH} characters.")
+    defaults = {"owner": owner, "name": name, "prefix": readable[:PREFIX_LENGTH]}
+    row, _ = ApiKey.objects.get_or_create(digest=_digest(readable), defaults=defaults)
+    return row, readable
+
+
+def find_api_key(key: str) -> ApiKey | None:
+    """Return the key a caller sent if it exists, is not revoked and its owner is active."""
+    rows = ApiKey.objects.select_related("owner").filter(revoked_at=None, owner__is_active=True)
+    row = rows.filter(digest=_digest(key)).first()
+    if row is not None:
+        _note_use(row)
+    return row
+
+
+def _note_use(row: ApiKey) -> None:
+    """At most once a minute, so that reading does not become writing."""
+    stale = Q(last_used_at=None) | Q(last_used_at__lt=ClockTimestamp() - _USED_EVERY)
+    ApiKey.objects.filter(stale, pk=row.pk).update(last_used_at=ClockTimestamp())
+
+
+def _digest(key: str) -> str:
+    return hashlib.sha256(key.encode()).hexdigest()

@@ -1,0 +1,98 @@
+"""Cancel: the row changes first, the worker is told at once, the fence makes whatever it still does harmless."""
+
+from collections.abc import Iterable
+from uuid import UUID
+
+from django.db import transaction
+
+from runs import dispatch
+from runs.actors import Actor
+from runs.errors import NotCancellable, RunNotFound, ThreadNotFound
+from runs.locks import LockedThread, lock_run_of_thread, lock_thread
+from runs.models import Run
+from runs.services.stop import stop_run
+from runs.services.transition import release
+from runs.states import CancelAction, RunStatus
+
+
+@transaction.atomic(durable=True)
+def cancel_run(
+    *,
+    run_id: UUID,
+    actor: Actor,
+    thread_id: UUID | None = None,
+    action: CancelAction = CancelAction.INTERRUPT,
+    reason: str = "",
+    force: bool = False,
+) -> Run:
+    """Cancel the run and return it. Idempotent, first wins: a run that is interrupted already stays as it is.
+
+    `force` also tells the worker to kill the executor's process without waiting for the grace period.
+    Raises RunNotFound, or NotCancellable with the run's `status` if it has succeeded, failed or timed out.
+    """
+    locked, run = _find(run_id, thread_id, actor)
+    if run.status not in (RunStatus.PENDING, RunStatus.RUNNING, RunStatus.INTERRUPTED):
+        raise NotCancellable(
+            f"Run {run.pk} has already ended with status {run.status!r} and cannot be cancelled.", status=run.status
+        )
+    if run.is_in_flight:
+        stop_run(locked, run, action=CancelAction(action), actor=actor, reason=reason or f"cancelled by {actor.name}")
+        release(locked)
+    if force and run.leased:
+        dispatch.force_stop_on_commit(run)
+    return run
+
+
+def _find(run_id: UUID, thread_id: UUID | None, actor: Actor) -> tuple[LockedThread, Run]:
+    found = lock_run_of_thread(run_id, deleted=False)
+    if found is None:
+        raise RunNotFound
+    locked, run = found
+    stranger = actor.owner is not None and run.owner_id != actor.owner.pk
+    elsewhere = thread_id is not None and run.thread_id != thread_id
+    if stranger or elsewhere or run.deleted_at is not None:
+        raise RunNotFound
+    return locked, run
+
+
+def cancel_runs(
+    *,
+    actor: Actor,
+    thread_id: UUID | None = None,
+    run_ids: Iterable[UUID] | None = None,
+    statuses: Iterable[RunStatus] = (RunStatus.PENDING, RunStatus.RUNNING),
+    action: CancelAction = CancelAction.INTERRUPT,
+    reason: str = "",
+) -> list[Run]:
+    """Cancel the runs in flight that match, one transaction a thread, and return those that this call cancelled.
+
+    A run that has ended meanwhile is left alone. Never waits for two threads at once.
+    """
+    wanted = Run.objects.visible_to(actor.owner).filter(status__in=list(statuses))
+    if thread_id is not None:
+        wanted = wanted.filter(thread_id=thread_id)
+    if run_ids is not None:
+        wanted = wanted.filter(pk__in=list(run_ids))
+    by_thread: dict[UUID, set[UUID]] = {}
+    for found_thread, found_run in wanted.values_list("thread_id", "pk"):
+        by_thread.setdefault(found_thread, set()).add(found_run)
+    cancelled: list[Run] = []
+    for found_thread, found_runs in by_thread.items():
+        cancelled += _cancel_on_thread(found_thread, found_runs, actor, CancelAction(action), reason)
+    return cancelled
+
+
+@transaction.atomic(durable=True)
+def _cancel_on_thread(
+    thread_id: UUID, run_ids: set[UUID], actor: Actor, action: CancelAction, reason: str
+) -> list[Run]:
+    try:
+        locked = lock_thread(thread_id, owner=actor.owner)
+    except ThreadNotFound:  # deleted since it was listed
+        return []
+    cancelled = [run for run in locked.in_flight if run.pk in run_ids and run.deleted_at is None]
+    for run in cancelled:
+        stop_run(locked, run, action=action, actor=actor, reason=reason or f"cancelled by {actor.name}")
+    if cancelled:
+        release(locked)
+    return cancelled

@@ -1,0 +1,64 @@
+"""Checkpoints: the durable steps of an attempt, written in the transaction that moves the thread's head."""
+
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+
+from runs.jsonvalues import check_storable
+from runs.locks import LockedThread, lock_attempt, lock_thread
+from runs.models import Checkpoint, Run
+from runs.services.progress import Report
+from runs.services.transition import move_head, update_run
+
+
+@transaction.atomic(durable=True)
+def write_checkpoint(
+    *, run_id: UUID, thread_id: UUID, attempt: int, delta: dict[str, Any], report: Report | None = None
+) -> Checkpoint:
+    """Merge `delta` into the thread's state as a new head. Raises Fenced if the attempt no longer owns the run.
+
+    The thread is locked first, then the run by its attempt: a write that waited behind a rollback finds itself fenced.
+    """
+    check_storable(delta, "yielded value")
+    locked = lock_thread(thread_id, deleted=True)
+    run = lock_attempt(run_id, attempt)
+    if report is not None and (columns := report.columns()):
+        update_run(run, **columns)
+    return append_checkpoint(locked, run, delta, upcoming=[run.assistant])
+
+
+def append_checkpoint(locked: LockedThread, run: Run, delta: dict[str, Any], *, upcoming: list[str]) -> Checkpoint:
+    """Insert the checkpoint that follows the run's starting point and make it the head; the run is fenced already."""
+    parent = starting_checkpoint(locked.thread.head_id, run)
+    step = 0 if parent is None else parent.step + 1
+    checkpoint = Checkpoint.objects.create(
+        thread=locked.thread,
+        parent=parent,
+        run=run,
+        attempt=run.attempt,
+        step=step,
+        values={**({} if parent is None else parent.values), **delta},
+        next=upcoming,
+        metadata=_metadata(run, step),
+    )
+    move_head(locked, checkpoint.pk)
+    return checkpoint
+
+
+def starting_checkpoint(head_id: UUID | None, run: Run) -> Checkpoint | None:
+    """The checkpoint an attempt continues from: the head, or the fork it was created with if it has not moved yet."""
+    forked = run.kwargs.get("checkpoint_id")
+    start = forked if forked is not None and head_id == run.base_id else head_id
+    return None if start is None else Checkpoint.objects.filter(pk=start).first()
+
+
+def _metadata(run: Run, step: int) -> dict[str, Any]:
+    return {
+        "source": "loop",
+        "step": step,
+        "parents": {},
+        "run_id": str(run.pk),
+        "run_attempt": run.attempt,
+        "graph_id": run.assistant,
+    }

@@ -1,0 +1,133 @@
+"""Admission: a run is accepted, with everything it displaces, in one transaction under the thread's lock."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+
+from runs.actors import Actor
+from runs.assistants import registry
+from runs.conf import runs_settings
+from runs.errors import CheckpointNotFound, InvalidRequest
+from runs.jsonvalues import check_storable
+from runs.locks import LockedThread, lock_thread
+from runs.models import Checkpoint, Run, Thread, new_id
+from runs.services.idempotency import Idempotency, bind_key, take_key
+from runs.services.multitask import admit, parse_strategy
+from runs.services.threads import insert_thread
+from runs.services.transition import dispatch_next, refresh_thread, write_event
+from runs.states import DisconnectMode
+
+
+@dataclass(kw_only=True)
+class RunSpec:
+    """What a caller asks for. `None` takes the default of the settings or of the assistant."""
+
+    assistant: str
+    #: The request as accepted: input, command, config, context, checkpoint_id, stream_mode and the like.
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    metadata: dict[str, Any] = field(default_factory=dict)
+    multitask_strategy: str | None = None
+    on_disconnect: str | None = None
+    after_seconds: float | None = None
+    timeout_seconds: float | None = None
+    max_attempts: int | None = None
+    model_name: str | None = None
+    #: Make the thread if it does not exist yet.
+    create_thread: bool = False
+
+
+@dataclass(frozen=True)
+class CreatedRun:
+    """The accepted run, the runs it displaced, and whether the Idempotency-Key was known already."""
+
+    run: Run
+    displaced: Sequence[Run] = ()
+    replayed: bool = False
+
+
+def create_run(*, thread_id: UUID, spec: RunSpec, actor: Actor, idempotency: Idempotency | None = None) -> CreatedRun:
+    """Accept a run on the thread, all or nothing: strategy, displacement, insert, and the hand-over to Celery.
+
+    Raises ThreadNotFound, ThreadBusy, QueueFull, ThreadDeleting, UnknownAssistant, UnsupportedStrategyError,
+    CheckpointNotFound, InvalidRequest, IdempotencyKeyReused, RunGone; nothing has changed then.
+    """
+    run = _build_run(thread_id, spec, actor)
+    with transaction.atomic(durable=True):
+        if idempotency is not None and (known := take_key(idempotency, actor)) is not None:
+            displaced = list(Run.objects.filter(displaced_by=known).order_by("sequence"))
+            return CreatedRun(run=known, displaced=displaced, replayed=True)
+        if spec.create_thread:
+            insert_thread(thread_id, actor, {})
+        locked = lock_thread(thread_id, owner=actor.owner)
+        _check_checkpoint(locked, spec)
+        displaced = admit(locked, run.multitask_strategy, new_run_id=run.pk, actor=actor)
+        _insert(locked, run, spec, actor)
+        if idempotency is not None:
+            bind_key(idempotency, actor, run)
+    return CreatedRun(run=run, displaced=displaced)
+
+
+def _build_run(thread_id: UUID, spec: RunSpec, actor: Actor) -> Run:
+    """Everything that can be refused without the database is refused here, before any lock is taken."""
+    defaults = runs_settings()
+    assistant = registry.get(spec.assistant)
+    strategy = parse_strategy(spec.multitask_strategy or defaults.default_multitask_strategy)
+    check_storable(spec.kwargs, "kwargs")
+    check_storable(spec.metadata, "metadata")
+    return Run(
+        id=new_id(),
+        thread_id=thread_id,
+        owner=actor.owner,
+        assistant=assistant.name,
+        multitask_strategy=strategy,
+        on_disconnect=DisconnectMode(spec.on_disconnect or defaults.default_on_disconnect),
+        metadata=spec.metadata,
+        kwargs=spec.kwargs,
+        model_name=spec.model_name,
+        max_attempts=spec.max_attempts or defaults.MAX_ATTEMPTS,
+        timeout_seconds=_time_limit(spec, assistant.timeout_seconds),
+    )
+
+
+def _time_limit(spec: RunSpec, of_assistant: float | None) -> float:
+    """The shortest of what the request, the assistant and the server allow: every run ends."""
+    if spec.timeout_seconds is not None and spec.timeout_seconds <= 0:
+        raise InvalidRequest("timeout_seconds must be greater than 0")
+    limits = (spec.timeout_seconds, of_assistant, runs_settings().MAX_RUN_SECONDS)
+    return min(limit for limit in limits if limit is not None)
+
+
+def _check_checkpoint(locked: LockedThread, spec: RunSpec) -> None:
+    checkpoint_id = spec.kwargs.get("checkpoint_id")
+    if checkpoint_id is None:
+        return
+    if not Checkpoint.objects.forkable().filter(thread=locked.thread, pk=checkpoint_id).exists():
+        raise CheckpointNotFound
+
+
+def _insert(locked: LockedThread, run: Run, spec: RunSpec, actor: Actor) -> None:
+    run.thread = locked.thread
+    if spec.after_seconds:
+        run.not_before = locked.now + timedelta(seconds=spec.after_seconds)
+    run.save(force_insert=True)
+    write_event(run, None, actor=actor, reason="created")
+    locked.runs.append(run)
+    _describe_thread(locked, run)
+    refresh_thread(locked)
+    dispatch_next(locked, only=run)
+
+
+def _describe_thread(locked: LockedThread, run: Run) -> None:
+    """LangGraph finds threads by the graph that ran on them: the thread's metadata names the latest."""
+    thread = locked.thread
+    names = {"graph_id": run.assistant, "assistant_id": str(registry.assistant_id(run.assistant))}
+    config = {key: value for key, value in (run.kwargs.get("config") or {}).items() if key != "configurable"}
+    if names.items() <= thread.metadata.items() and thread.config == config:
+        return
+    thread.metadata = thread.metadata | names
+    thread.config = config
+    Thread.objects.filter(pk=thread.pk).update(metadata=thread.metadata, config=config, updated_at=locked.now)

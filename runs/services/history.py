@@ -1,0 +1,67 @@
+"""Reading a thread's state and the states before it: the lineage of its head."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from psycopg.types.json import Jsonb
+
+from runs.errors import CheckpointNotFound, InvalidRequest, ThreadNotFound
+from runs.models import Checkpoint, Thread
+
+MAX_LIMIT = 1000
+
+
+def get_thread(*, thread_id: UUID, owner: Any) -> Thread:
+    """Return the thread with its head, or raise ThreadNotFound: a stranger's thread looks like a missing one."""
+    thread = Thread.objects.visible_to(owner).select_related("head").filter(pk=thread_id).first()
+    if thread is None:
+        raise ThreadNotFound(f"Thread with ID {thread_id} not found")
+    return thread
+
+
+def get_state(*, thread_id: UUID, owner: Any, checkpoint_id: UUID | None = None) -> Checkpoint | None:
+    """Return the head (None: the thread is empty), or the named checkpoint.
+
+    Raises ThreadNotFound, CheckpointNotFound.
+    """
+    thread = get_thread(thread_id=thread_id, owner=owner)
+    if checkpoint_id is None:
+        return thread.head
+    checkpoint = Checkpoint.objects.forkable().filter(thread=thread, pk=checkpoint_id).first()
+    if checkpoint is None:
+        raise CheckpointNotFound
+    return checkpoint
+
+
+def get_history(
+    *,
+    thread_id: UUID,
+    owner: Any,
+    limit: int = 10,
+    before: UUID | None = None,
+    metadata: dict[str, Any] | None = None,
+) -> Sequence[Checkpoint]:
+    """Return the head and its ancestors, newest first; `before` starts with the parent of that checkpoint.
+
+    Steps that were rolled back are not part of it. Raises ThreadNotFound, CheckpointNotFound, InvalidRequest.
+    """
+    if not 0 <= limit <= MAX_LIMIT:
+        raise InvalidRequest(f"limit must be between 0 and {MAX_LIMIT}")
+    start = get_state(thread_id=thread_id, owner=owner, checkpoint_id=before)
+    if start is None:
+        return []
+    first = start.parent_id if before is not None else start.pk
+    return _lineage(first, limit, metadata or {})
+
+
+def _lineage(checkpoint_id: UUID | None, limit: int, metadata: dict[str, Any]) -> Sequence[Checkpoint]:
+    """Walk the parents in one recursive statement that carries ids only, then read the rows that were asked for."""
+    table = Checkpoint._meta.db_table
+    rows = Checkpoint.objects.raw(
+        f"WITH RECURSIVE line AS (SELECT id, parent_id, 0 AS depth FROM {table} WHERE id = %s "  # noqa: S608 - our name
+        f"UNION ALL SELECT c.id, c.parent_id, line.depth + 1 FROM {table} c JOIN line ON c.id = line.parent_id) "
+        f"SELECT c.* FROM line JOIN {table} c ON c.id = line.id WHERE c.metadata @> %s ORDER BY line.depth LIMIT %s",
+        [checkpoint_id, Jsonb(metadata), limit],
+    )
+    return list(rows)

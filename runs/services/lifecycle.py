@@ -1,0 +1,202 @@
+"""The life of an attempt: claim, finish, time out, and the end of its lease. Every step is fenced by the attempt."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+
+from runs import dispatch
+from runs.actors import Actor, system
+from runs.assistants import registry
+from runs.errors import Fenced, UnknownAssistant
+from runs.locks import LockedThread, lock_attempt, lock_run_of_thread
+from runs.models import Checkpoint, Run, Worker
+from runs.services.checkpoints import append_checkpoint
+from runs.services.progress import Report
+from runs.services.transition import change_status, dispatch_next, move_head, release, update_run, write_event
+from runs.states import Departure, RunStatus
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How an attempt ended by itself: success with what is left to merge into the state, or error."""
+
+    status: RunStatus
+    values: dict[str, Any] | None = None
+    error: dict[str, Any] | None = None
+
+
+@transaction.atomic(durable=True)
+def claim_run(*, run_id: UUID, worker_id: UUID) -> Run | None:
+    """Turn the pending run into a running attempt that this worker holds, or return None: somebody else was faster.
+
+    Wins only if the run is first in its thread's queue, nothing is leased on the thread and the worker is not buried.
+    """
+    found = lock_run_of_thread(run_id)
+    if found is None:
+        return None
+    locked, run = found
+    if locked.leased is not None:
+        return None
+    first = locked.first_in_queue()
+    alive = Worker.objects.filter(pk=worker_id, buried_at=None).exists()
+    if first is None or not alive:
+        return None
+    if first.pk != run.pk:
+        dispatch_next(locked)
+        return None
+    _begin_attempt(locked, first, worker_id)
+    return Run.objects.select_related("thread").get(pk=run_id)
+
+
+def _begin_attempt(locked: LockedThread, run: Run, worker_id: UUID) -> None:
+    change_status(
+        locked,
+        run,
+        RunStatus.RUNNING,
+        actor=system("worker"),
+        reason=f"claimed by worker {worker_id}",
+        attempt=run.attempt + 1,
+        leased=True,
+        worker_id=worker_id,
+        timeout_at=locked.now + timedelta(seconds=run.timeout_seconds),
+        dispatched_at=None,
+        dispatches=0,
+        **_starting_point(locked, run),
+    )
+
+
+def _starting_point(locked: LockedThread, run: Run) -> dict[str, Any]:
+    """A first attempt records the head as the run's base; a later one returns to it unless it can resume.
+
+    Base is recorded once: recorded at every claim, a rollback of the second attempt would keep the first one's steps.
+    """
+    if run.attempt == 0:
+        return {"base_id": locked.thread.head_id, "started_at": locked.now}
+    if _is_resumable(run.assistant):
+        return {}
+    move_head(locked, run.base_id)
+    return {"kept_from_attempt": run.attempt + 1}
+
+
+def _is_resumable(name: str) -> bool:
+    try:
+        return registry.get(name).resumable
+    except UnknownAssistant:
+        return False
+
+
+@transaction.atomic(durable=True)
+def finish_run(*, run_id: UUID, attempt: int, outcome: Outcome, report: Report | None = None, left: bool = True) -> Run:
+    """End the attempt with its outcome, release the lease and dispatch the successor: one fenced transaction.
+
+    `left` False: the assistant has returned but threads of its are alive; the lease stays until its process has gone.
+    Raises Fenced if the attempt no longer owns the run; nothing has changed then.
+    """
+    found = lock_run_of_thread(run_id)
+    if found is None:
+        raise Fenced
+    locked, _ = found
+    run = lock_attempt(run_id, attempt)
+    locked.runs = [run if other.pk == run.pk else other for other in locked.runs]
+    if outcome.status == RunStatus.SUCCESS:
+        _complete_state(locked, run, outcome.values)
+    reported = report.columns() if report else {}
+    change_status(
+        locked,
+        run,
+        outcome.status,
+        actor=system("worker"),
+        reason="finished",
+        error=outcome.error,
+        leased=not left,
+        **reported,
+    )
+    release(locked)
+    return run
+
+
+def _complete_state(locked: LockedThread, run: Run, values: dict[str, Any] | None) -> None:
+    """A successful run leaves a head that waits for nothing."""
+    head = Checkpoint.objects.filter(pk=locked.thread.head_id).only("next").first()
+    if values is not None or (head is not None and head.next):
+        append_checkpoint(locked, run, values or {}, upcoming=[])
+
+
+@transaction.atomic(durable=True)
+def time_out_run(*, run_id: UUID, attempt: int, actor: Actor) -> Run | None:
+    """Give an overdue attempt the status timeout and have it interrupted; None if it is not overdue any more."""
+    found = lock_run_of_thread(run_id)
+    if found is None:
+        return None
+    locked, run = found
+    overdue = run.status == RunStatus.RUNNING and run.attempt == attempt and run.timeout_at <= locked.now
+    if not overdue:
+        return None
+    message = f"The run exceeded its time limit of {run.timeout_seconds:g} seconds."
+    error = {"type": "RunTimedOut", "message": message, "traceback": ""}
+    change_status(locked, run, RunStatus.TIMEOUT, actor=actor, reason="time limit exceeded", error=error)
+    dispatch.interrupt_on_commit(run)
+    release(locked)
+    return run
+
+
+@transaction.atomic(durable=True)
+def executor_gone(
+    *,
+    run_id: UUID,
+    attempt: int,
+    worker_id: UUID,
+    departure: Departure,
+    actor: Actor,
+    report: Report | None = None,
+    detail: str = "",
+) -> Run | None:
+    """End the lease of an attempt that nothing executes any more, and do what its row asks.
+
+    A terminal run is settled. A running one goes back to pending, or ends as `attempts_exhausted`; only a crash
+    counts towards that. The head does not move. Returns None if this worker does not hold this attempt any more.
+    """
+    found = lock_run_of_thread(run_id)
+    if found is None:
+        return None
+    locked, run = found
+    if not run.leased or run.attempt != attempt or run.worker_id != worker_id:
+        return None
+    if report is not None:
+        update_run(run, **report.columns())
+    if run.is_terminal:
+        _settle(run, departure, actor)
+    else:
+        _hand_back(locked, run, departure, actor, detail)
+    release(locked)
+    return run
+
+
+def _settle(run: Run, departure: Departure, actor: Actor) -> None:
+    update_run(run, leased=False)
+    write_event(run, RunStatus(run.status), actor=actor, reason=f"settled: {departure}")
+
+
+def _hand_back(locked: LockedThread, run: Run, departure: Departure, actor: Actor, detail: str) -> None:
+    counts = departure in (Departure.CRASH, Departure.LEFT)
+    crashes = run.crashes + counts
+    reason = f"{departure}: {detail}" if detail else str(departure)
+    if crashes < run.max_attempts:
+        change_status(
+            locked, run, RunStatus.PENDING, actor=actor, reason=reason, leased=False, crashes=crashes, timeout_at=None
+        )
+        return
+    message = f"The run's worker was lost {crashes} times; it is not tried again. Last: {reason}"
+    change_status(
+        locked,
+        run,
+        RunStatus.ERROR,
+        actor=actor,
+        reason="attempts_exhausted",
+        leased=False,
+        crashes=crashes,
+        error={"type": "attempts_exhausted", "message": message, "traceback": ""},
+    )

@@ -1,0 +1,91 @@
+"""What a crash can leave behind, found by sweeps and repaired one thread at a time."""
+
+from datetime import timedelta
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import Exists, F, OuterRef, Q, Value
+from django.db.models.functions import Least, Power
+
+from runs.actors import Actor, system
+from runs.conf import runs_settings
+from runs.locks import try_lock_thread
+from runs.models import ClockTimestamp, Run
+from runs.services.lifecycle import executor_gone, time_out_run
+from runs.services.transition import dispatch_next
+from runs.services.workers import bury_worker, expired_workers
+from runs.states import Departure, RunStatus
+
+SCHEDULER = system("scheduler")
+BATCH = 100
+
+
+def bury_expired_workers(limit: int = BATCH) -> int:
+    """Bury the workers whose lease has run out; a renewal that comes first wins. Returns how many were buried."""
+    return sum(bury_worker(worker_id) for worker_id in expired_workers(limit))
+
+
+def recover_stalled_runs(actor: Actor = SCHEDULER, limit: int = BATCH) -> int:
+    """Take the leases of buried workers away: their runs go back to the queue, or end, or are settled."""
+    stalled = Run.objects.leased().filter(worker__buried_at__isnull=False)
+    recovered = 0
+    for run_id, attempt, worker_id in stalled.values_list("pk", "attempt", "worker_id")[:limit]:
+        done = executor_gone(
+            run_id=run_id,
+            attempt=attempt,
+            worker_id=worker_id,
+            departure=Departure.CRASH,
+            actor=actor,
+            detail=f"worker {worker_id} was lost",
+        )
+        recovered += done is not None
+    return recovered
+
+
+def time_out_overdue_runs(actor: Actor = SCHEDULER, limit: int = BATCH) -> int:
+    """Give overdue runs the status timeout; usually their worker has done so already."""
+    overdue = Run.objects.filter(status=RunStatus.RUNNING, timeout_at__lt=ClockTimestamp())
+    found = overdue.values_list("pk", "attempt")[:limit]
+    return sum(time_out_run(run_id=run_id, attempt=attempt, actor=actor) is not None for run_id, attempt in found)
+
+
+def dispatch_lost_runs(limit: int = BATCH) -> int:
+    """Publish what could be claimed now and was not: never published, due since, or published and lost.
+
+    Goes through `dispatch_next` like everybody else, so only the first of a thread's queue is ever published.
+    """
+    return sum(_dispatch_thread(thread_id) for thread_id in lost_threads(limit))
+
+
+def lost_threads(limit: int = BATCH) -> list[UUID]:
+    """Threads whose queue should move and does not: nothing leased, a due run, and no fresh dispatch."""
+    leased = Run.objects.leased().filter(thread=OuterRef("thread"))
+    fresh = Run.objects.filter(thread=OuterRef("thread"), status=RunStatus.PENDING).filter(
+        dispatched_at__gte=ClockTimestamp() - _patience()
+    )
+    due = Q(not_before=None) | Q(not_before__lte=ClockTimestamp()) | Q(attempt__gte=1)
+    lost = Run.objects.filter(due, ~Exists(leased), ~Exists(fresh), status=RunStatus.PENDING)
+    return list(lost.order_by().values_list("thread_id", flat=True).distinct()[:limit])
+
+
+def _patience() -> Least:
+    """30 s after the first dispatch, doubling with each, at most ten minutes."""
+    settings = runs_settings()
+    longest = timedelta(seconds=settings.REDISPATCH_MAX_SECONDS)
+    factor = Power(Value(2), Least(F("dispatches") - 1, Value(20)))
+    return Least(Value(timedelta(seconds=settings.REDISPATCH_SECONDS)) * factor, Value(longest))
+
+
+@transaction.atomic(durable=True)
+def _dispatch_thread(thread_id: UUID) -> bool:
+    locked = try_lock_thread(thread_id)
+    if locked is None:
+        return False
+    first = locked.first_in_queue()
+    if first is None or (first.dispatched_at is not None and not _is_stale(first)):
+        return False  # somebody else was faster
+    return dispatch_next(locked) is not None
+
+
+def _is_stale(run: Run) -> bool:
+    return Run.objects.filter(pk=run.pk, dispatched_at__lt=ClockTimestamp() - _patience()).exists()

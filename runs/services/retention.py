@@ -1,0 +1,52 @@
+"""Removing what was deleted, once nothing executes it any more."""
+
+from datetime import timedelta
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import Exists, OuterRef
+
+from runs.conf import runs_settings
+from runs.locks import lock_thread, try_lock_thread
+from runs.models import ClockTimestamp, IdempotencyKey, Run, Thread
+
+BATCH = 100
+
+
+def remove_deleted_threads(limit: int = BATCH) -> int:
+    """Remove the rows of deleted threads on which nothing is leased; returns how many threads went."""
+    leased = Run.objects.leased().filter(thread=OuterRef("pk"))
+    gone = Thread.objects.filter(~Exists(leased), deleted_at__isnull=False).values_list("pk", flat=True)[:limit]
+    return sum(_remove_thread(thread_id) for thread_id in gone)
+
+
+@transaction.atomic(durable=True)
+def _remove_thread(thread_id: UUID) -> bool:
+    locked = try_lock_thread(thread_id)
+    if locked is None or locked.runs or locked.thread.deleted_at is None:
+        return False
+    Thread.objects.filter(pk=thread_id).update(head=None)
+    Run.objects.filter(thread_id=thread_id).update(base=None)
+    locked.thread.delete()
+    return True
+
+
+def remove_deleted_runs(limit: int = BATCH) -> int:
+    """Remove the rows of deleted runs that are settled; their checkpoints stay, the head may be one of them."""
+    gone = Run.objects.filter(deleted_at__isnull=False, leased=False, thread__deleted_at=None)
+    found = gone.values_list("pk", "thread_id")[:limit]
+    return sum(_remove_run(run_id, thread_id) for run_id, thread_id in found)
+
+
+@transaction.atomic(durable=True)
+def _remove_run(run_id: UUID, thread_id: UUID) -> bool:
+    lock_thread(thread_id, deleted=True)
+    removed, _ = Run.objects.filter(pk=run_id, leased=False, deleted_at__isnull=False).delete()
+    return bool(removed)
+
+
+def forget_idempotency_keys() -> int:
+    """Forget the keys that are older than they are remembered for."""
+    age = timedelta(seconds=runs_settings().IDEMPOTENCY_SECONDS)
+    removed, _ = IdempotencyKey.objects.filter(created_at__lt=ClockTimestamp() - age).delete()
+    return removed

@@ -1,0 +1,38 @@
+"""The transition to interrupted, which cancel and displacement share. Rollback is part of it."""
+
+from typing import Any
+
+from runs import dispatch
+from runs.actors import Actor
+from runs.locks import LockedThread
+from runs.models import Run
+from runs.services.transition import change_status, move_head
+from runs.states import CancelAction, RunStatus
+
+
+def stop_run(
+    locked: LockedThread, run: Run, *, action: CancelAction, actor: Actor, reason: str, **columns: Any
+) -> None:
+    """Make a run in flight interrupted, at once and for good; the lease of a running one stays until it has left.
+
+    Rollback returns the head to the run's base in the same transaction, if any attempt ever began.
+    """
+    restores = action == CancelAction.ROLLBACK and run.attempt >= 1
+    change_status(
+        locked,
+        run,
+        RunStatus.INTERRUPTED,
+        actor=actor,
+        reason=reason,
+        cancel_action=action,
+        cancelled_by=actor.name,
+        cancelled_at=locked.now,
+        rolled_back_at=locked.now if restores else None,
+        **columns,
+    )
+    if restores:
+        move_head(locked, run.base_id)
+    if run.leased:
+        dispatch.interrupt_on_commit(run)
+    else:
+        dispatch.revoke_on_commit(run.pk)

@@ -1,0 +1,76 @@
+"""Worker processes: their row is the lease of every run they hold."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+from django.db import connection, transaction
+
+from runs.conf import runs_settings
+from runs.locks import lock_expired_worker
+from runs.models import ClockTimestamp, Run, Worker
+from runs.states import RunStatus
+
+
+@dataclass(frozen=True)
+class HeldRun:
+    """A leased run as the renewal saw it."""
+
+    run_id: UUID
+    attempt: int
+    status: RunStatus
+    overdue: bool
+
+
+def register_worker(*, host: str, version: str, capacity: int) -> Worker:
+    """Begin a worker's life with a fresh boot id and a full lease."""
+    return Worker.objects.create(
+        pk=uuid4(), host=host, version=version, capacity=capacity, expires_at=ClockTimestamp() + _lease()
+    )
+
+
+def renew_worker(worker_id: UUID) -> list[HeldRun] | None:
+    """Renew the lease and return the runs it covers, in one round trip; None: the worker has been buried.
+
+    The times are the database's. A run that is terminal here was cancelled: that is how a worker that heard nothing
+    learns of it.
+    """
+    workers, runs = Worker._meta.db_table, Run._meta.db_table
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"WITH renewed AS (UPDATE {workers} SET expires_at = clock_timestamp() + %s "  # noqa: S608 - our own names
+            "WHERE id = %s AND buried_at IS NULL RETURNING id) "
+            "SELECT run.id, run.attempt, run.status, run.timeout_at <= clock_timestamp() "
+            f"FROM renewed LEFT JOIN {runs} run ON run.worker_id = renewed.id AND run.leased",
+            [_lease(), worker_id],
+        )
+        rows = cursor.fetchall()
+    if not rows:
+        return None
+    return [HeldRun(run_id, attempt, RunStatus(status), bool(late)) for run_id, attempt, status, late in rows if run_id]
+
+
+@transaction.atomic(durable=True)
+def bury_worker(worker_id: UUID) -> bool:
+    """Declare an expired worker dead; False if it has renewed meanwhile or somebody else is at it."""
+    worker = lock_expired_worker(worker_id)
+    if worker is None:
+        return False
+    Worker.objects.filter(pk=worker.pk).update(buried_at=ClockTimestamp())
+    return True
+
+
+def retire_worker(worker_id: UUID) -> None:
+    """End a worker's life in good order; what it still holds is recovered at once instead of after its lease."""
+    Worker.objects.filter(pk=worker_id, buried_at=None).update(buried_at=ClockTimestamp())
+
+
+def expired_workers(limit: int = 100) -> Sequence[UUID]:
+    """Workers that may be buried."""
+    expired = Worker.objects.filter(buried_at=None, expires_at__lt=ClockTimestamp())
+    return list(expired.values_list("pk", flat=True)[:limit])
+
+
+def _lease() -> timedelta:
+    return timedelta(seconds=runs_settings().LEASE_SECONDS)

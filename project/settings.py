@@ -70,7 +70,11 @@ STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
 
 RUNS = {
-    "ASSISTANTS": {},
+    "ASSISTANTS": {
+        "digest": "examples.digest:digest",
+        "keywords": "examples.keywords:keywords",
+        "passages": "examples.passages:passages",
+    },
     "MAX_RUN_SECONDS": env.float("RUNYARD_MAX_RUN_SECONDS", default=3600.0),
 }
 

@@ -1,0 +1,59 @@
+"""Bring the database to the present version and make sure that somebody can log in.
+
+Run as a program of its own by `make up`, so that the supervisor does not load Django. Writes what it did as JSON.
+"""
+
+import json
+import os
+import sys
+
+import django
+from django.core.management import call_command
+from django.db import OperationalError, connection
+
+OPERATOR = "operator"
+KEY_NAME = "made by make up"
+
+
+def main() -> int:
+    """Migrate, then create what is missing; a sentence on stderr and 1 if that cannot be done."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
+    django.setup()
+    from runs.errors import InvalidRequest
+
+    try:
+        connection.ensure_connection()
+    except OperationalError as error:
+        return _refuse(f"the PostgreSQL of DATABASE_URL does not answer: {str(error).strip()}")
+    call_command("migrate", interactive=False, verbosity=0)
+    try:
+        json.dump(
+            create_accounts(os.environ["RUNYARD_ADMIN_PASSWORD"], os.environ["RUNYARD_API_KEY"] or None), sys.stdout
+        )
+    except InvalidRequest as error:
+        return _refuse(f"RUNYARD_API_KEY: {error}")
+    return 0
+
+
+def create_accounts(password: str, key: str | None) -> dict[str, str]:
+    """Create the operator and the API key if they are missing; an operator who exists keeps the present password."""
+    from django.contrib.auth import get_user_model
+
+    from runs.services.api_keys import create_api_key
+
+    users = get_user_model().objects
+    operator = users.filter(username=OPERATOR).first()
+    created = operator is None
+    if operator is None:
+        operator = users.create_superuser(OPERATOR, password=password)
+    _, readable = create_api_key(owner=operator, name=KEY_NAME, key=key)
+    return {"api_key": readable, "operator": "created" if created else "kept"}
+
+
+def _refuse(reason: str) -> int:
+    print(reason, file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,80 @@
+"""The processes that make up Runyard, in the order in which they are stopped."""
+
+import signal
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from project.local.ports import LOOPBACK
+
+WEB_CONNECTIONS = "8"  # sync views open one connection per request thread; without a pool that is hundreds
+
+
+@dataclass(frozen=True)
+class Process:
+    """One supervised process: how it starts, how it is asked to stop, and how long it may take."""
+
+    name: str
+    arguments: tuple[str, ...]
+    environment: dict[str, str] = field(default_factory=dict)
+    stop_signal: signal.Signals = signal.SIGTERM
+    patience: float = 10.0
+
+    @property
+    def command(self) -> list[str]:
+        """As modules of this interpreter: the scripts of a virtual environment break on a space in its path."""
+        return [sys.executable, *self.arguments]
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """Where the web process and Flower listen."""
+
+    port: int
+    flower_port: int
+
+    @property
+    def urls(self) -> dict[str, str]:
+        """What a person opens."""
+        base = f"http://{LOOPBACK}:{self.port}"
+        return {
+            "API": base,
+            "admin": f"{base}/admin/",
+            "docs": f"{base}/docs",
+            "Flower": f"http://{LOOPBACK}:{self.flower_port}/",
+        }
+
+    @property
+    def probes(self) -> dict[str, str]:
+        """What answers 200 without an account once the thing behind the URL works."""
+        return self.urls | {"API": f"{self.urls['API']}/ok", "Flower": f"{self.urls['Flower']}healthcheck"}
+
+
+def processes(addresses: Addresses, *, workers: int, password: str, home: Path) -> list[Process]:
+    """Web, worker, scheduler and Flower."""
+    return [
+        _web(addresses.port),
+        _worker(workers),
+        Process("scheduler", ("manage.py", "run_scheduler")),
+        _flower(addresses.flower_port, password, home),
+    ]
+
+
+def _web(port: int) -> Process:
+    arguments = ("-m", "uvicorn", "project.asgi:application", "--host", LOOPBACK, "--port", str(port))
+    graceful = ("--timeout-graceful-shutdown", "5")
+    return Process("web", arguments + graceful, {"DATABASE_POOL_SIZE": WEB_CONNECTIONS})
+
+
+def _worker(count: int) -> Process:
+    arguments = ("-m", "celery", "-A", "project", "worker", "--loglevel", "INFO", "--concurrency", str(count))
+    # SIGTERM as SIGQUIT: runs get a last while and are then handed back, instead of being waited for.
+    return Process("worker", arguments, {"REMAP_SIGTERM": "SIGQUIT"}, patience=40.0)
+
+
+def _flower(port: int, password: str, home: Path) -> Process:
+    arguments = ("-m", "celery", "-A", "project", "flower", f"--address={LOOPBACK}", f"--port={port}")
+    memory = ("--persistent=True", f"--db={home / 'flower'}", "--state-save-interval=10000")
+    # By the environment: an argument is there for every user of the machine to read.
+    secret = {"FLOWER_BASIC_AUTH": f"operator:{password}", "FLOWER_PORT": str(port)}
+    return Process("flower", arguments + memory, secret)

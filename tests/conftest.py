@@ -1,0 +1,45 @@
+"""One PostgreSQL and one Redis per session, started before Django reads its settings."""
+
+import os
+from collections.abc import Iterator
+
+import django
+import pytest
+
+from tests.support.engines import SessionEngines, with_database
+
+_ENGINES = pytest.StashKey[SessionEngines]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start the engines, then Django; pytest-django, whose hook of this name runs last, takes it from there."""
+    engines = config.stash[_ENGINES] = SessionEngines()
+    try:
+        engines.start()
+    except BaseException:
+        engines.stop()
+        raise
+    os.environ["DJANGO_SETTINGS_MODULE"] = "project.settings"
+    django.setup()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Stop them, also after Ctrl-C. If the session is killed, the kernel ends them with it."""
+    config.stash[_ENGINES].stop()
+
+
+@pytest.fixture(scope="session")
+def engines(pytestconfig: pytest.Config) -> SessionEngines:
+    """The engines of this session. Who stops one starts it again before the end of the test."""
+    return pytestconfig.stash[_ENGINES]
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None) -> Iterator[None]:
+    """From here on DATABASE_URL names the test database, so that workers started by a test find it."""
+    from django.db import connection
+
+    former = os.environ["DATABASE_URL"]
+    os.environ["DATABASE_URL"] = with_database(former, connection.settings_dict["NAME"])
+    yield
+    os.environ["DATABASE_URL"] = former

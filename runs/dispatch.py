@@ -5,6 +5,7 @@ and the lease renewal do what a lost one left undone.
 """
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -69,7 +70,7 @@ def publish_on_commit(run: Run) -> None:
 
 def interrupt_on_commit(run: Run) -> None:
     """Tell the worker that executes this attempt to stop it."""
-    arguments = {"run_id": str(run.pk), "attempt": run.attempt}
+    arguments = {"run_id": str(run.pk), "attempt": run.attempt, "status": str(run.status)}
     _broadcast_on_commit(INTERRUPT_RUN, arguments)
 
 
@@ -103,8 +104,17 @@ def _post(what: str, send: Callable[[], Any]) -> None:
     _get_messenger().submit(work)
 
 
+def _forget_threads() -> None:
+    """A forked child inherits the messenger but not its thread."""
+    global _messenger, _waiting
+    _messenger, _waiting = None, threading.BoundedSemaphore(_MAX_WAITING_BROADCASTS)
+
+
+os.register_at_fork(after_in_child=_forget_threads)
+
+
 def _get_messenger() -> ThreadPoolExecutor:
     global _messenger
-    if _messenger is None:  # made on first use, so after a fork
+    if _messenger is None:
         _messenger = ThreadPoolExecutor(max_workers=1, thread_name_prefix=MESSENGER)
     return _messenger

@@ -1,0 +1,267 @@
+"""One attempt in a pool child: claimed, driven, judged, settled."""
+
+import logging
+import os
+import threading
+import time
+import traceback
+from dataclasses import replace
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from runs.actors import system
+from runs.assistants import Assistant, RunContext, registry
+from runs.conf import runs_settings
+from runs.errors import Fenced, RunCancelled
+from runs.execution.drivers import drive
+from runs.execution.interruption import Guard
+from runs.execution.persistence import persist
+from runs.execution.slots import Order, Slot
+from runs.jsonvalues import check_storable
+from runs.models import Run
+from runs.services.checkpoints import starting_checkpoint, write_checkpoint
+from runs.services.lifecycle import Outcome, claim_run, executor_gone, finish_run
+from runs.services.progress import Report, report_progress
+from runs.states import Departure, RunStatus
+
+logger = logging.getLogger(__name__)
+
+ACTOR = system("worker")
+PROGRESS_EVERY_SECONDS = 5.0
+LOOK_EVERY_SECONDS = 0.02
+CLAIM_WAIT_SECONDS = 30.0
+
+
+class Ending(StrEnum):
+    """How a delivery of a run's message ended, for the Celery task to present."""
+
+    LOST_CLAIM = "lost claim"
+    SUCCESS = "success"
+    ERROR = "error"
+    STOPPED = "stopped"
+
+
+def execute(run_id: UUID, slot: Slot) -> tuple[Ending, Run | None]:
+    """Claim the run and execute one attempt of it in this process; the slot says so from before to after."""
+    pid = os.getpid()
+    _wait_until_free(slot, pid)
+    slot.occupy(pid, run_id)
+    try:
+        worker_id = _wait_for_life(slot)
+        run = None if worker_id is None else claim_run(run_id=run_id, worker_id=worker_id)
+        if run is None or worker_id is None:
+            return Ending.LOST_CLAIM, None
+        slot.begin(pid, run_id, run.attempt, time.monotonic() + run.timeout_seconds)
+        return AttemptExecutor(run, worker_id, slot).execute(), run
+    finally:
+        slot.vacate()
+
+
+def _wait_until_free(slot: Slot, pid: int) -> None:
+    """A predecessor that died here must be seen by the main process before its slot is written over."""
+    deadline = time.monotonic() + CLAIM_WAIT_SECONDS
+    while (left_by := slot.execution()) is not None and left_by.pid != pid and time.monotonic() < deadline:
+        time.sleep(LOOK_EVERY_SECONDS)
+
+
+def _wait_for_life(slot: Slot) -> UUID | None:
+    """The worker row is written while the pool starts, and anew after a burial."""
+    deadline = time.monotonic() + CLAIM_WAIT_SECONDS
+    while (worker_id := slot.table.worker_id) is None and time.monotonic() < deadline:
+        time.sleep(LOOK_EVERY_SECONDS)
+    return worker_id
+
+
+class AttemptExecutor:
+    """Drives an assistant and answers its context; whatever it writes is fenced by the attempt."""
+
+    def __init__(self, run: Run, worker_id: UUID, slot: Slot) -> None:
+        self._run, self._worker_id, self._slot = run, worker_id, slot
+        self._guard = Guard(slot, run.pk, run.attempt)
+        self._report = Report()
+        self._reported_at = time.monotonic()
+        self._closed = False
+
+    def execute(self) -> Ending:
+        """Execute the attempt to its end, whatever the assistant does."""
+        with self._guard.watching():
+            outcome = self._drive()
+            left = self._guard.wait_for_threads(runs_settings().THREAD_LEAVE_SECONDS)
+            ending = self._conclude(outcome, left)
+        if not left or self._guard.process_must_end:
+            self._end_process()
+        return ending
+
+    def _drive(self) -> Outcome:
+        """The assistant's own end; an interruption is judged by the order, not by what leaves the assistant."""
+        try:
+            try:
+                value = drive(self._start, self._guard, self._on_step)
+                return Outcome(status=RunStatus.SUCCESS, values=_final_values(value))
+            finally:
+                self._guard.leave()
+                self._closed = True
+        except BaseException as error:
+            self._guard.leave()  # an interruption may have cut the block above short
+            return Outcome(status=RunStatus.ERROR, error=describe(error))
+
+    def _start(self) -> Any:
+        run = self._run
+        assistant: Assistant = registry.get(run.assistant)
+        start = starting_checkpoint(run.thread.head_id, run)
+        context = RunContext(
+            self,
+            run_id=run.pk,
+            thread_id=run.thread_id,
+            attempt=run.attempt,
+            kwargs=run.kwargs,
+            metadata=run.metadata,
+            state={} if start is None else start.values,
+            usage=run.usage,
+            model_name=run.model_name,
+        )
+        self._context = context
+        return assistant.function(context, run.kwargs.get("input"))
+
+    def _on_step(self, value: Any) -> None:
+        """Store a durable step; refuse it if the attempt must stop or the value cannot be stored."""
+        delta = _mapping(value, "yield")
+        self._check_lease()
+        self._guard.raise_if_ordered()
+        run = self._run
+        report = self._take_report()
+        try:
+            checkpoint = persist(
+                lambda: write_checkpoint(
+                    run_id=run.pk, thread_id=run.thread_id, attempt=run.attempt, delta=delta, report=report
+                ),
+                give_up=lambda: self.must_stop,
+            )
+        except Fenced:
+            raise self._fenced() from None
+        self._context.state = dict(checkpoint.values)
+        self._guard.raise_if_ordered()
+
+    # What the assistant's context asks for; may be called from threads the assistant started.
+
+    def emit(self, data: Any) -> None:
+        check_storable(data, "emitted value")
+        with self._guard.own_section():
+            if self._closed or self._guard.unwinding():
+                return
+            self._check_lease()
+            self._report_sometimes()
+
+    def report(self, **known: Any) -> None:
+        with self._guard.own_section():
+            known = {name: value for name, value in known.items() if value is not None}
+            self._report = replace(self._report, **known)
+
+    @property
+    def must_stop(self) -> bool:
+        self._guard.look()
+        return self._guard.order is not None
+
+    def _check_lease(self) -> None:
+        """Pause while the last confirmed expiry has passed: another worker may be taking over. Asks nobody."""
+        table = self._slot.table
+        while not table.lease_confirmed and self._guard.order is None:
+            self._guard.look()
+            time.sleep(LOOK_EVERY_SECONDS)
+
+    def _report_sometimes(self) -> None:
+        """Long runs show what they have used so far; only from the main thread, whose connection is looked after."""
+        due = time.monotonic() - self._reported_at >= PROGRESS_EVERY_SECONDS and self._report.columns()
+        if not due or threading.current_thread() is not threading.main_thread() or self._guard.in_event_loop:
+            return
+        try:
+            report_progress(run_id=self._run.pk, attempt=self._run.attempt, report=self._report)
+        except Fenced:
+            self._guard.order = self._guard.order or Order.FENCED
+        self._reported_at = time.monotonic()
+
+    def _take_report(self) -> Report:
+        report, self._report = self._report, Report()
+        self._reported_at = time.monotonic()
+        return report
+
+    def _fenced(self) -> RunCancelled:
+        self._guard.order = self._guard.order or Order.FENCED
+        return RunCancelled()
+
+    # The end
+
+    def _conclude(self, outcome: Outcome, left: bool) -> Ending:
+        """Say how the attempt ended. The order decides; without one the assistant's own outcome is the outcome."""
+        self._guard.look()
+        if self._guard.order is None and self._slot.table.shutting_down and _is_exit(outcome):
+            self._guard.order = Order.SHUTDOWN
+        if self._guard.order is None:
+            try:
+                return self._finish(outcome, left)
+            except Fenced:
+                logger.info("run %s attempt %s ended after it had been stopped", self._run.pk, self._run.attempt)
+        if left:
+            self._release()
+        return Ending.STOPPED
+
+    def _finish(self, outcome: Outcome, left: bool) -> Ending:
+        report = self._take_report()
+        run = self._run
+        persist(
+            lambda: finish_run(run_id=run.pk, attempt=run.attempt, outcome=outcome, report=report, left=left),
+            give_up=lambda: self._slot.table.buried,
+        )
+        return Ending.SUCCESS if outcome.status == RunStatus.SUCCESS else Ending.ERROR
+
+    def _release(self) -> None:
+        departure = Departure.SHUTDOWN if self._guard.order == Order.SHUTDOWN else Departure.LEFT
+        report = self._take_report()
+        run = self._run
+        persist(
+            lambda: executor_gone(
+                run_id=run.pk,
+                attempt=run.attempt,
+                worker_id=self._worker_id,
+                departure=departure,
+                actor=ACTOR,
+                report=report,
+            ),
+            give_up=lambda: self._slot.table.buried,
+        )
+
+    def _end_process(self) -> None:
+        """Threads that will not end can only be ended with their process; the main process sees it go."""
+        logger.warning("run %s attempt %s: this process ends with it", self._run.pk, self._run.attempt)
+        logging.shutdown()
+        os._exit(0)
+
+
+def _final_values(value: Any) -> dict[str, Any] | None:
+    if value is None:
+        return None
+    delta = _mapping(value, "return")
+    check_storable(delta, "returned value")
+    return delta
+
+
+def _mapping(value: Any, verb: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise TypeError(f"An assistant must {verb} a dict that is merged into the state, not {type(value).__name__}.")
+    return value
+
+
+def _is_exit(outcome: Outcome) -> bool:
+    return outcome.error is not None and outcome.error["type"] in ("SystemExit", "KeyboardInterrupt")
+
+
+def describe(error: BaseException) -> dict[str, Any]:
+    """An exception as a run's error: {"type", "message", "traceback"}, storable whatever it contains."""
+    trace = "".join(traceback.format_exception(error))[-20_000:]
+    described = {"type": type(error).__name__, "message": str(error)[:10_000], "traceback": trace}
+    return {name: _storable(text) for name, text in described.items()}
+
+
+def _storable(text: str) -> str:
+    return text.replace("\x00", "\\x00").encode("utf-8", "backslashreplace").decode()

@@ -1,0 +1,221 @@
+"""The child's side of an order to stop: decided inside the signal handler, raised inside assistant code only."""
+
+import asyncio
+import ctypes
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+from uuid import UUID
+
+from runs.dispatch import MESSENGER
+from runs.errors import Interruption, RunCancelled, RunTimedOut, WorkerShutdown
+from runs.execution.slots import Order, Slot
+
+#: Ignored by default, so one that arrives where no handler is installed hurts nobody; billiard does not use it.
+INTERRUPT_SIGNAL = signal.SIGURG
+
+EXCEPTIONS: dict[Order, type[Interruption]] = {
+    Order.CANCELLED: RunCancelled,
+    Order.TIMED_OUT: RunTimedOut,
+    Order.SHUTDOWN: WorkerShutdown,
+    Order.FENCED: RunCancelled,
+}
+
+_current: "Guard | None" = None
+
+
+class Guard:
+    """Watches over one attempt: knows whether assistant code is executing, and stops it when ordered to."""
+
+    def __init__(self, slot: Slot, run_id: UUID, attempt: int) -> None:
+        self.order: Order | None = None
+        self._slot, self._run_id, self._attempt = slot, run_id, attempt
+        self.in_assistant = False
+        self._own_sections: dict[int, int] = {}
+        self._earlier_threads = set(threading.enumerate())
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._task: asyncio.Task[Any] | None = None
+        self._terminated = False
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Orders for this attempt are heeded inside this block."""
+        global _current
+        _current = self
+        try:
+            self.look()
+            yield
+        finally:
+            _current = None
+
+    def assistant_code(self) -> "_AssistantCode":
+        """The block executes assistant code: an order is raised in the middle of it."""
+        return _AssistantCode(self)
+
+    def leave(self) -> None:
+        """No assistant code is executed any more, even if an interruption cut the end of such a block short."""
+        self.in_assistant = False
+
+    @contextmanager
+    def own_section(self) -> Iterator[None]:
+        """The block is the executor's own, called by assistant code: an order is raised when it is over."""
+        me = threading.get_ident()
+        self._own_sections[me] = self._own_sections.get(me, 0) + 1
+        try:
+            yield
+        finally:
+            self._own_sections[me] -= 1
+        self.raise_if_ordered()
+
+    @contextmanager
+    def driving(self, loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any]) -> Iterator[None]:
+        """Assistant code is this task: while it awaits, an order cancels it instead of being raised."""
+        self._loop, self._task = loop, task
+        try:
+            yield
+        finally:
+            self._loop = self._task = None
+
+    def look(self) -> None:
+        """Read the slot; a signal that came before the guard did is not lost."""
+        if self.order is None:
+            self.order = self._slot.order_for(self._run_id, self._attempt)
+        if self.order is None and self._slot.table.buried:
+            self.order = Order.FENCED
+
+    def on_signal(self) -> None:
+        """Heed an order meant for this attempt; runs inside the signal handler."""
+        self.look()
+        if self.order is None:
+            return
+        self.interrupt_threads()
+        if self.in_assistant and not self._own_sections.get(threading.get_ident()):
+            self._interrupt()
+
+    def on_terminate(self) -> None:
+        """The process itself was told to end: the attempt is handed back."""
+        self._terminated = True
+        self.order = self.order or Order.SHUTDOWN
+        if self.in_assistant and not self._own_sections.get(threading.get_ident()):
+            self._interrupt()
+
+    @property
+    def in_event_loop(self) -> bool:
+        """Whether assistant code is executed by an event loop, where the database must not be touched."""
+        return self._loop is not None
+
+    @property
+    def process_must_end(self) -> bool:
+        return self._terminated
+
+    def exception(self) -> Interruption:
+        """What the assistant sees of the order."""
+        return EXCEPTIONS[self.order or Order.FENCED]()
+
+    def pending(self) -> Interruption | None:
+        """What to throw into the assistant now."""
+        return None if self.order is None or self.unwinding() else self.exception()
+
+    def raise_if_ordered(self) -> None:
+        """Raise the order, unless this thread is unwinding from it already."""
+        if (interruption := self.pending()) is not None:
+            raise interruption
+
+    def _interrupt(self) -> None:
+        """Not while the code is already unwinding from an earlier interruption: cleanup has the whole grace."""
+        if self.unwinding():
+            return
+        if self._loop is None or self._task is None:
+            raise self.exception()
+        running = asyncio.current_task(self._loop)
+        if running is not self._task and not self._task.cancelling():
+            self._loop.call_soon_threadsafe(self._task.cancel)
+        if running is not None:
+            raise self.exception()
+
+    def unwinding(self) -> bool:
+        """Whether this thread is handling an interruption, or something raised while handling one."""
+        return _comes_from_interruption(sys.exc_info()[1], cancelled=self._task is not None)
+
+    # Threads
+
+    def started_threads(self) -> list[threading.Thread]:
+        """Threads that the attempt has started and that are alive."""
+        return [
+            thread
+            for thread in threading.enumerate()
+            if thread not in self._earlier_threads and not thread.name.startswith(MESSENGER)
+        ]
+
+    def interrupt_threads(self) -> None:
+        """Raise the order in every thread the attempt started, at the thread's next bytecode.
+
+        A signal surfaces in the main thread only; one that waits for its threads would otherwise wait to their end.
+        """
+        handling = sys._current_exceptions()
+        for thread in self.started_threads():
+            ident = thread.ident
+            if ident is None or self._own_sections.get(ident) or _comes_from_interruption(_value(handling.get(ident))):
+                continue
+            exception = ctypes.py_object(EXCEPTIONS[self.order or Order.FENCED])
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), exception)
+
+    def wait_for_threads(self, seconds: float) -> bool:
+        """Return whether every thread the attempt started ends within this time."""
+        deadline = time.monotonic() + seconds
+        for thread in self.started_threads():
+            while thread.is_alive() and time.monotonic() < deadline:
+                thread.join(0.02)
+        return not self.started_threads()
+
+
+class _AssistantCode:
+    """A class and not a generator: nothing may stand between the assistant's return and the end of the block."""
+
+    def __init__(self, guard: Guard) -> None:
+        self._guard = guard
+
+    def __enter__(self) -> None:
+        self._guard.in_assistant = True
+
+    def __exit__(self, *_: object) -> None:
+        self._guard.in_assistant = False
+
+
+def _value(handled: Any) -> BaseException | None:
+    """`sys._current_exceptions` gives (type, value, traceback) before Python 3.12, the exception since."""
+    return handled[1] if isinstance(handled, tuple) else handled
+
+
+def _comes_from_interruption(exception: BaseException | None, *, cancelled: bool = False) -> bool:
+    seen: set[int] = set()
+    while exception is not None and id(exception) not in seen:
+        if isinstance(exception, Interruption) or (cancelled and isinstance(exception, asyncio.CancelledError)):
+            return True
+        seen.add(id(exception))
+        exception = exception.__context__
+    return False
+
+
+def install_handlers() -> None:
+    """Make this pool child heed orders and a polite SIGTERM; called once, when the child starts."""
+    inherited = signal.getsignal(signal.SIGTERM)
+
+    def on_interrupt(_signum: int, _frame: FrameType | None) -> None:
+        if _current is not None:
+            _current.on_signal()
+
+    def on_terminate(signum: int, frame: FrameType | None) -> None:
+        if _current is not None:
+            _current.on_terminate()
+        elif callable(inherited):
+            _inherited: Callable[..., Any] = inherited
+            _inherited(signum, frame)
+
+    signal.signal(INTERRUPT_SIGNAL, on_interrupt)
+    signal.signal(signal.SIGTERM, on_terminate)

@@ -1,0 +1,32 @@
+"""Writing from an executor while the database may be away for a moment."""
+
+import logging
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from django.db import InterfaceError, OperationalError, connection
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+FIRST_WAIT_SECONDS = 0.1
+LONGEST_WAIT_SECONDS = 2.0
+
+
+def persist(write: Callable[[], T], *, give_up: Callable[[], bool] = lambda: False) -> T:
+    """Call `write` until the database has answered; only for writes that are fenced, so that repeating is harmless.
+
+    Raises the last error once `give_up()` says that nobody wants the write any more.
+    """
+    wait = FIRST_WAIT_SECONDS
+    while True:
+        try:
+            return write()
+        except (OperationalError, InterfaceError):
+            connection.close()
+            if give_up():
+                raise
+            logger.warning("the database is away; trying again in %.1f s", wait, exc_info=True)
+        time.sleep(wait)
+        wait = min(wait * 2, LONGEST_WAIT_SECONDS)

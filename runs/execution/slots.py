@@ -1,0 +1,175 @@
+"""Shared memory between a worker's main process and its pool children: no I/O, so a signal handler can read it.
+
+Each child has one slot. It says which attempt it executes; the main process writes the order to stop into it. Every
+field has one writer, and the byte that makes the others count is written last.
+"""
+
+import mmap
+import struct
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+from uuid import UUID
+
+MAX_SLOTS = 1024
+_NIL = UUID(int=0)
+
+
+class Order(IntEnum):
+    """Why an attempt must stop."""
+
+    CANCELLED = 1
+    TIMED_OUT = 2
+    SHUTDOWN = 3
+    FENCED = 4
+
+
+class _State(IntEnum):
+    EMPTY = 0
+    CLAIMING = 1
+    EXECUTING = 2
+
+
+@dataclass(frozen=True)
+class Execution:
+    """What a slot says: this process executes this attempt (0: it is about to claim the run)."""
+
+    index: int
+    pid: int
+    run_id: UUID
+    attempt: int
+    #: `time.monotonic()` at which the attempt is overdue.
+    deadline: float
+
+
+class _Struct:
+    """A struct at a fixed place of the shared memory."""
+
+    def __init__(self, memory: mmap.mmap, offset: int, layout: str) -> None:
+        self._memory, self._offset, self._struct = memory, offset, struct.Struct(layout)
+
+    def write(self, *values: object) -> None:
+        self._struct.pack_into(self._memory, self._offset, *values)
+
+    def read(self) -> tuple[int | float | bytes, ...]:
+        return self._struct.unpack_from(self._memory, self._offset)
+
+
+class SlotTable:
+    """The shared memory of one worker; made by the main process before it forks its pool."""
+
+    _HEADER = 64
+    _SLOT = 128
+
+    def __init__(self) -> None:
+        self._memory = mmap.mmap(-1, self._HEADER + MAX_SLOTS * self._SLOT)
+        self._lease = _Struct(self._memory, 0, "=d")
+        self._flags = _Struct(self._memory, 8, "=BB")
+        self._worker = _Struct(self._memory, 16, "=16s")
+        self.slots = [Slot(self, index, self._memory, self._HEADER + index * self._SLOT) for index in range(MAX_SLOTS)]
+
+    # Written by the main process, read by everybody.
+
+    def confirm_lease(self, until: float) -> None:
+        """The database has confirmed the lease until this `time.monotonic()`."""
+        self._lease.write(until)
+
+    def begin_life(self, worker_id: UUID) -> None:
+        """From now on claims are made in the name of this worker row."""
+        self._worker.write(worker_id.bytes)
+        self._flags.write(0, self.shutting_down)
+
+    def mark_buried(self) -> None:
+        """The worker has been buried: nothing its executors write is accepted any more."""
+        self._worker.write(_NIL.bytes)
+        self._flags.write(1, self.shutting_down)
+
+    def mark_shutting_down(self) -> None:
+        """The worker is going down: what an executor ends with now is handed back, not judged."""
+        self._flags.write(self.buried, 1)
+
+    @property
+    def worker_id(self) -> UUID | None:
+        """The worker row in whose name to claim; None before registration and after burial."""
+        (raw,) = self._worker.read()
+        worker_id = UUID(bytes=bytes(raw))  # type: ignore[arg-type]
+        return None if worker_id == _NIL else worker_id
+
+    @property
+    def buried(self) -> bool:
+        return bool(self._flags.read()[0])
+
+    @property
+    def shutting_down(self) -> bool:
+        return bool(self._flags.read()[1])
+
+    @property
+    def lease_confirmed(self) -> bool:
+        """Whether the last expiry that the database confirmed lies ahead; asks nobody."""
+        (until,) = self._lease.read()
+        return time.monotonic() < until  # type: ignore[operator]
+
+    def executions(self) -> Iterator[Execution]:
+        """What the children are at."""
+        for slot in self.slots:
+            if (execution := slot.execution()) is not None:
+                yield execution
+
+    def find(self, run_id: UUID) -> list[Execution]:
+        """The children that execute, or are about to claim, this run."""
+        return [execution for execution in self.executions() if execution.run_id == run_id]
+
+
+class Slot:
+    """One child's part of the table."""
+
+    def __init__(self, table: SlotTable, index: int, memory: mmap.mmap, offset: int) -> None:
+        self.table = table
+        self.index = index
+        self._state = _Struct(memory, offset, "=B")
+        self._who = _Struct(memory, offset + 8, "=I16sId")
+        self._order_kind = _Struct(memory, offset + 64, "=B")
+        self._order_for = _Struct(memory, offset + 72, "=16sI")
+
+    # Written by the child.
+
+    def occupy(self, pid: int, run_id: UUID) -> None:
+        """This child is about to claim the run; written before the claim, so that a death in between is seen."""
+        self._who.write(pid, run_id.bytes, 0, float("inf"))
+        self._state.write(_State.CLAIMING)
+
+    def begin(self, pid: int, run_id: UUID, attempt: int, deadline: float) -> None:
+        """This child executes this attempt."""
+        self._who.write(pid, run_id.bytes, attempt, deadline)
+        self._state.write(_State.EXECUTING)
+
+    def vacate(self) -> None:
+        """Nothing is executed here any more."""
+        self._state.write(_State.EMPTY)
+
+    # Written by the main process.
+
+    def order(self, run_id: UUID, attempt: int, order: Order) -> None:
+        """Order this attempt to stop; the first order stays until another attempt gets one."""
+        if self.order_for(run_id, attempt) is not None:
+            return
+        self._order_kind.write(0)
+        self._order_for.write(run_id.bytes, attempt)
+        self._order_kind.write(order)
+
+    # Read by both.
+
+    def execution(self) -> Execution | None:
+        """What the child is at; None: nothing."""
+        if not self._state.read()[0]:
+            return None
+        pid, raw, attempt, deadline = self._who.read()
+        return Execution(self.index, int(pid), UUID(bytes=bytes(raw)), int(attempt), float(deadline))  # type: ignore[arg-type]
+
+    def order_for(self, run_id: UUID, attempt: int) -> Order | None:
+        """The order to stop this attempt, if there is one."""
+        (kind,) = self._order_kind.read()
+        if not kind or self._order_for.read() != (run_id.bytes, attempt):
+            return None
+        return Order(int(kind))

@@ -1,0 +1,24 @@
+"""manage.py run_scheduler"""
+
+import signal
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from runs.scheduler import Scheduler
+
+
+class Command(BaseCommand):
+    """Sweep until SIGTERM or SIGINT."""
+
+    help = (
+        "Dispatch lost runs, bury dead workers and recover their runs, time out the overdue, remove what was deleted."
+    )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        scheduler = Scheduler()
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(signum, lambda *_: scheduler.stopped.set())
+        self.stdout.write("scheduler: sweeping")
+        scheduler.run()
+        self.stdout.write("scheduler: stopped")

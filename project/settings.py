@@ -89,17 +89,28 @@ RUNS = {
     "MAX_RUN_SECONDS": env.float("RUNYARD_MAX_RUN_SECONDS", default=3600.0),
 }
 
+# Celery. The queue carries hints; the settings say what happens to a message, never what happens to a run.
 CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default=REDIS_URL)
-CELERY_RESULT_BACKEND = None
-CELERY_TASK_IGNORE_RESULT = True
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, float] = {}
+if CELERY_BROKER_URL.startswith(("redis", "valkey")):
+    CELERY_BROKER_TRANSPORT_OPTIONS = {
+        # Longer than any run; a redelivery before the end of one would be a lost claim, and waste.
+        "visibility_timeout": 12 * 3600,
+        # A half-open connection is noticed: without these a worker can be deaf for minutes.
+        "socket_timeout": 10,
+        "socket_connect_timeout": 1,
+        "health_check_interval": 5,
+    }
+CELERY_TASK_PUBLISH_RETRY = False  # a request does not wait for the broker; the scheduler publishes again
 CELERY_TASK_DEFAULT_QUEUE = "runs"
-CELERY_TASK_ACKS_LATE = True
-CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_TASK_ACKS_LATE = True  # with a prefetch of one, no message is parked behind a run that executes
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
-CELERY_TASK_TRACK_STARTED = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False  # the lease decides, not the broker's link
+CELERY_RESULT_BACKEND = None  # the run's row is the result
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_TIME_LIMIT = RUNS["MAX_RUN_SECONDS"] + 120  # a backstop; the keeper ends overdue runs long before
+CELERY_TASK_TRACK_STARTED = True  # this and the events are for Flower
 CELERY_TASK_SEND_SENT_EVENT = True
 CELERY_WORKER_SEND_TASK_EVENTS = True
-CELERY_TASK_PUBLISH_RETRY = False
-CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
-CELERY_WORKER_HIJACK_ROOT_LOGGER = False

@@ -47,9 +47,32 @@ class _Breaker:
             )
 
 
+class _Messenger:
+    """Sends broadcasts from a thread of its own: with the broker away one can block for seconds."""
+
+    def __init__(self) -> None:
+        self.forget_thread()
+
+    def forget_thread(self) -> None:
+        """A forked child inherits the messenger but not its thread."""
+        self._waiting = threading.BoundedSemaphore(_MAX_WAITING_BROADCASTS)
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix=MESSENGER)
+
+    def post(self, what: str, send: Callable[[], Any]) -> None:
+        """Send soon; with too much waiting already the hint is dropped."""
+        if self._waiting.acquire(blocking=False):
+            self._executor.submit(self._send, what, send)
+
+    def _send(self, what: str, send: Callable[[], Any]) -> None:
+        try:
+            _breaker.call(what, send)
+        finally:
+            self._waiting.release()
+
+
 _breaker = _Breaker()
-_waiting = threading.BoundedSemaphore(_MAX_WAITING_BROADCASTS)
-_messenger: ThreadPoolExecutor | None = None
+_messenger = _Messenger()
+os.register_at_fork(after_in_child=_messenger.forget_thread)
 
 
 def publish_on_commit(run: Run) -> None:
@@ -82,39 +105,9 @@ def force_stop_on_commit(run: Run) -> None:
 def revoke_on_commit(run_id: UUID) -> None:
     """Tell workers to discard the run's message if they meet it."""
     send = partial(current_app.control.revoke, str(run_id))
-    transaction.on_commit(partial(_post, f"revoke of run {run_id}", send), robust=True)
+    transaction.on_commit(partial(_messenger.post, f"revoke of run {run_id}", send), robust=True)
 
 
 def _broadcast_on_commit(command: str, arguments: dict[str, Any]) -> None:
     send = partial(current_app.control.broadcast, command, arguments=arguments)
-    transaction.on_commit(partial(_post, f"{command} {arguments}", send), robust=True)
-
-
-def _post(what: str, send: Callable[[], Any]) -> None:
-    """Send from the messenger's thread: with the broker away a broadcast can block for seconds."""
-    if not _waiting.acquire(blocking=False):
-        return
-
-    def work() -> None:
-        try:
-            _breaker.call(what, send)
-        finally:
-            _waiting.release()
-
-    _get_messenger().submit(work)
-
-
-def _forget_threads() -> None:
-    """A forked child inherits the messenger but not its thread."""
-    global _messenger, _waiting
-    _messenger, _waiting = None, threading.BoundedSemaphore(_MAX_WAITING_BROADCASTS)
-
-
-os.register_at_fork(after_in_child=_forget_threads)
-
-
-def _get_messenger() -> ThreadPoolExecutor:
-    global _messenger
-    if _messenger is None:
-        _messenger = ThreadPoolExecutor(max_workers=1, thread_name_prefix=MESSENGER)
-    return _messenger
+    transaction.on_commit(partial(_messenger.post, f"{command} {arguments}", send), robust=True)

@@ -1,4 +1,4 @@
-"""What can go wrong, in the words of this product. The docstring is the default message; HTTP is chosen in `runs.api`."""
+"""What can go wrong, in the words of this product. The docstring is the default message; HTTP comes later."""
 
 import inspect
 from typing import Any

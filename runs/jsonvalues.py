@@ -1,5 +1,6 @@
 """JSON that PostgreSQL can hold: what cannot be stored is refused with the place where it is."""
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -45,7 +46,7 @@ def _check_scalar(item: Any, where: str) -> None:
         if abs(item) > MAX_INTEGER:
             raise InvalidJSON(f"{where}: integers must fit in 64 bits; send larger ones as text")
     elif isinstance(item, float):
-        if item != item or item in (float("inf"), float("-inf")):
+        if not math.isfinite(item):
             raise InvalidJSON(f"{where}: NaN and infinity are not JSON")
     else:
         raise InvalidJSON(f"{where}: {type(item).__name__} is not a JSON value")

@@ -1,4 +1,4 @@
-"""The main process's database half: jobs done one after the other in a thread of their own, retried while it is away."""
+"""The main process's database half: jobs done in order by a thread, retried while it is away."""
 
 import logging
 import queue

@@ -11,13 +11,16 @@ from uuid import UUID
 
 from celery.utils.functional import maybe_list
 from celery.worker import control, state
-from celery.worker.control import control_command, ok
+from celery.worker.control import control_command
 
 from runs.dispatch import EXECUTE_RUN, FORCE_STOP_RUN, INTERRUPT_RUN
 from runs.execution.worker import current_keeper
 
-_celery_revoke = control.revoke
-_celery_revoke_by_stamped_headers = control.revoke_by_stamped_headers
+# Typed by hand: the stubs know these functions only by their commands.
+_celery: Any = control
+_celery_revoke = _celery.revoke
+_celery_revoke_by_stamped_headers = _celery.revoke_by_stamped_headers
+ok = _celery.ok
 _KILL = {signals.SIGKILL, int(signals.SIGKILL), "KILL", "SIGKILL"}
 
 

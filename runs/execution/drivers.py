@@ -3,12 +3,14 @@
 import asyncio
 import inspect
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
-from typing import Any
+from typing import Any, cast
 
 from runs.execution.interruption import Guard
 
 #: Stores what was yielded; raises what the assistant is to see instead of going on.
 OnStep = Callable[[Any], None]
+SyncSteps = Generator[Any, None, Any]
+AsyncSteps = AsyncGenerator[Any, None]
 
 
 def drive(call: Callable[[], Any], guard: Guard, on_step: OnStep) -> Any:
@@ -20,16 +22,16 @@ def drive(call: Callable[[], Any], guard: Guard, on_step: OnStep) -> Any:
         guard.raise_if_ordered()
         made = call()
     if inspect.isgenerator(made):
-        return _drive_generator(made, guard, on_step)
+        return _drive_generator(cast(SyncSteps, made), guard, on_step)
     if inspect.isasyncgen(made):
-        return _drive_async_generator(made, guard, on_step)
+        return _drive_async_generator(cast(AsyncSteps, made), guard, on_step)
     if inspect.iscoroutine(made):
         with asyncio.Runner() as runner:
             return _run(runner, made, guard)
     return made
 
 
-def _drive_generator(generator: Generator[Any, None, Any], guard: Guard, on_step: OnStep) -> Any:
+def _drive_generator(generator: SyncSteps, guard: Guard, on_step: OnStep) -> Any:
     def advance(refusal: BaseException | None) -> tuple[bool, Any]:
         try:
             with guard.assistant_code():
@@ -45,7 +47,7 @@ def _drive_generator(generator: Generator[Any, None, Any], guard: Guard, on_step
             generator.close()
 
 
-def _drive_async_generator(generator: AsyncGenerator[Any, None], guard: Guard, on_step: OnStep) -> None:
+def _drive_async_generator(generator: AsyncSteps, guard: Guard, on_step: OnStep) -> None:
     """The loop stands still between the steps, so that a step is stored outside of it."""
     with asyncio.Runner() as runner:
 
@@ -62,7 +64,7 @@ def _drive_async_generator(generator: AsyncGenerator[Any, None], guard: Guard, o
             _run(runner, _close(generator), guard)
 
 
-async def _close(generator: AsyncGenerator[Any, None]) -> None:
+async def _close(generator: AsyncSteps) -> None:
     await generator.aclose()
 
 

@@ -26,7 +26,14 @@ EXCEPTIONS: dict[Order, type[Interruption]] = {
     Order.FENCED: RunCancelled,
 }
 
-_current: "Guard | None" = None
+
+class _Watch:
+    """Which attempt this process executes; a signal handler has no other way to know."""
+
+    guard: "Guard | None" = None
+
+
+_watch = _Watch()
 
 
 class Guard:
@@ -45,13 +52,12 @@ class Guard:
     @contextmanager
     def watching(self) -> Iterator[None]:
         """Orders for this attempt are heeded inside this block."""
-        global _current
-        _current = self
+        _watch.guard = self
         try:
             self.look()
             yield
         finally:
-            _current = None
+            _watch.guard = None
 
     def assistant_code(self) -> "_AssistantCode":
         """The block executes assistant code: an order is raised in the middle of it."""
@@ -189,7 +195,8 @@ class _AssistantCode:
 
 def _value(handled: Any) -> BaseException | None:
     """`sys._current_exceptions` gives (type, value, traceback) before Python 3.12, the exception since."""
-    return handled[1] if isinstance(handled, tuple) else handled
+    value: BaseException | None = handled[1] if isinstance(handled, tuple) else handled
+    return value
 
 
 def _comes_from_interruption(exception: BaseException | None, *, cancelled: bool = False) -> bool:
@@ -207,12 +214,12 @@ def install_handlers() -> None:
     inherited = signal.getsignal(signal.SIGTERM)
 
     def on_interrupt(_signum: int, _frame: FrameType | None) -> None:
-        if _current is not None:
-            _current.on_signal()
+        if _watch.guard is not None:
+            _watch.guard.on_signal()
 
     def on_terminate(signum: int, frame: FrameType | None) -> None:
-        if _current is not None:
-            _current.on_terminate()
+        if _watch.guard is not None:
+            _watch.guard.on_terminate()
         elif callable(inherited):
             _inherited: Callable[..., Any] = inherited
             _inherited(signum, frame)

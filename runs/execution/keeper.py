@@ -3,6 +3,7 @@
 It never executes assistant code, so a child that blocks, or a slow transaction of a child, costs nobody the lease.
 """
 
+import contextlib
 import logging
 import os
 import signal
@@ -219,7 +220,5 @@ class Keeper:
         if now is None or (now.pid, now.run_id, now.attempt) != (execution.pid, execution.run_id, execution.attempt):
             return
         logger.warning("killing process %s: it did not leave run %s", execution.pid, execution.run_id)
-        try:
+        with contextlib.suppress(ProcessLookupError):  # it has exited; the observer will say so
             os.kill(execution.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass  # it has exited; the observer will say so

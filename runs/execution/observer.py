@@ -1,5 +1,6 @@
 """The main process's memory-only half: sees exits, repeats orders, notices deadlines, ends the grace period."""
 
+import contextlib
 import logging
 import os
 import threading
@@ -132,10 +133,8 @@ def _same(one: Execution, other: Execution) -> bool:
 
 
 def _signal(execution: Execution) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError):  # its exit is about to be observed
         os.kill(execution.pid, INTERRUPT_SIGNAL)
-    except ProcessLookupError:
-        pass  # its exit is about to be observed
 
 
 def _has_exited(pid: int) -> bool:

@@ -3,6 +3,7 @@
 import os
 import socket
 import sys
+from dataclasses import dataclass
 from typing import Any
 
 from billiard.process import current_process
@@ -16,32 +17,39 @@ from runs.execution.interruption import install_handlers
 from runs.execution.keeper import Keeper
 from runs.execution.slots import Slot, SlotTable
 
-_table: SlotTable | None = None
-_slot: Slot | None = None
-_keeper: Keeper | None = None
+
+@dataclass
+class _Process:
+    """What this process is: a main process has a table and a keeper, a pool child a slot."""
+
+    table: SlotTable | None = None
+    slot: Slot | None = None
+    keeper: Keeper | None = None
+
+
+_process = _Process()
 
 
 def current_slot() -> Slot:
     """The slot of this pool child. Raises ImproperlyConfigured outside of one: runs need the prefork pool."""
-    if _slot is None:
+    if _process.slot is None:
         raise ImproperlyConfigured("Runs are executed by the prefork pool only: start the worker with --pool prefork.")
-    return _slot
+    return _process.slot
 
 
 def current_keeper() -> Keeper | None:
     """The lease keeper of this worker; None before the worker is ready, and outside of a main process."""
-    return _keeper
+    return _process.keeper
 
 
 @signals.worker_init.connect
 def on_worker_init(sender: Any = None, **_: Any) -> None:
     """In the main process, before the pool is forked: the shared memory and the assistants' modules."""
-    global _table
     from runs.execution import control  # noqa: F401 - registers the commands, over Celery's own
 
     if "prefork" not in getattr(sender.pool_cls, "__module__", str(sender.pool_cls)):
         raise ImproperlyConfigured("Runs are executed by the prefork pool only: start the worker with --pool prefork.")
-    _table = SlotTable()
+    _process.table = SlotTable()
     registry.registered()
     connections.close_all()
 
@@ -49,40 +57,43 @@ def on_worker_init(sender: Any = None, **_: Any) -> None:
 @signals.worker_process_init.connect
 def on_worker_process_init(**_: Any) -> None:
     """In each pool child, when it starts."""
-    global _slot, _keeper
-    if _table is None:
+    if _process.table is None:
         return
-    _keeper = None
-    _slot = _table.slots[current_process().index]
+    _process.keeper = None
+    _process.slot = _process.table.slots[_child_index()]
     install_handlers()
+
+
+def _child_index() -> int:
+    """billiard numbers the places of its pool; a child takes the number of the one it replaces."""
+    index: int = vars(current_process())["index"]
+    return index
 
 
 @signals.worker_ready.connect
 def on_worker_ready(sender: Any = None, **_: Any) -> None:
     """In the main process, when it can consume."""
-    global _keeper
-    if _table is None:
+    if _process.table is None:
         return
     host = f"{socket.gethostname()}:{os.getpid()}"
     version = f"{__version__} (Python {sys.version_info.major}.{sys.version_info.minor})"
-    _keeper = Keeper(_table, host=host, version=version, capacity=sender.controller.concurrency)
-    _keeper.start()
+    _process.keeper = Keeper(_process.table, host=host, version=version, capacity=sender.controller.concurrency)
+    _process.keeper.start()
 
 
 @signals.worker_shutting_down.connect
 def on_worker_shutting_down(**_: Any) -> None:
     """In the main process, inside the signal handler of a warm or cold shutdown."""
-    if _keeper is not None:
-        _keeper.begin_shutdown()
+    if _process.keeper is not None:
+        _process.keeper.begin_shutdown()
 
 
 @signals.worker_shutdown.connect
 def on_worker_shutdown(**_: Any) -> None:
     """In the main process, when the pool has ended."""
-    global _keeper
-    if _keeper is not None:
-        _keeper.stop()
-        _keeper = None
+    if _process.keeper is not None:
+        _process.keeper.stop()
+        _process.keeper = None
 
 
 @signals.task_revoked.connect
@@ -91,5 +102,5 @@ def on_task_revoked(request: Any = None, terminated: bool = False, expired: bool
     from runs.execution.control import run_id_of
 
     run_id = run_id_of(getattr(request, "id", None))
-    if _keeper is not None and run_id is not None and not terminated and not expired:
-        _keeper.cancel_from_outside(run_id, force=False)
+    if _process.keeper is not None and run_id is not None and not terminated and not expired:
+        _process.keeper.cancel_from_outside(run_id, force=False)

@@ -124,7 +124,7 @@ class Migration(migrations.Migration):
                 ('created_at', models.DateTimeField(db_default=runs.models.fields.ClockTimestamp(), editable=False)),
                 ('updated_at', models.DateTimeField(db_default=runs.models.fields.ClockTimestamp())),
                 ('state_updated_at', models.DateTimeField(db_default=runs.models.fields.ClockTimestamp())),
-                ('head', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='runs.checkpoint')),
+                ('head', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='head_of', to='runs.checkpoint')),
                 ('owner', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
             ],
         ),

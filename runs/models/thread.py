@@ -27,7 +27,9 @@ class Thread(models.Model):
     status = models.CharField(max_length=16, choices=ThreadStatus, default=ThreadStatus.IDLE)
     metadata = models.JSONField(default=dict, blank=True)
     config = models.JSONField(default=dict, blank=True)
-    head = models.ForeignKey("runs.Checkpoint", null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    head = models.ForeignKey(
+        "runs.Checkpoint", null=True, blank=True, on_delete=models.SET_NULL, related_name="head_of"
+    )
     error = models.JSONField(null=True, blank=True)
     deleted_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(db_default=ClockTimestamp(), editable=False)

@@ -5,7 +5,6 @@ import json
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
-from uuid import UUID
 
 from django.db import connection
 from django.db.models import QuerySet
@@ -72,4 +71,4 @@ def _insert(idempotency: Idempotency, actor: Actor) -> bool:
             "ON CONFLICT DO NOTHING",
             [actor.owner.pk, idempotency.route, idempotency.key, idempotency.fingerprint],
         )
-        return cursor.rowcount == 1
+        return bool(cursor.rowcount)

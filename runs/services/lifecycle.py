@@ -120,7 +120,7 @@ def finish_run(*, run_id: UUID, attempt: int, outcome: Outcome, report: Report |
 
 def _complete_state(locked: LockedThread, run: Run, values: dict[str, Any] | None) -> None:
     """A successful run leaves a head that waits for nothing."""
-    head = Checkpoint.objects.filter(pk=locked.thread.head_id).only("next").first()
+    head = Checkpoint.objects.filter(head_of=locked.thread).only("next").first()
     if values is not None or (head is not None and head.next):
         append_checkpoint(locked, run, values or {}, upcoming=[])
 
@@ -132,8 +132,8 @@ def time_out_run(*, run_id: UUID, attempt: int, actor: Actor) -> Run | None:
     if found is None:
         return None
     locked, run = found
-    overdue = run.status == RunStatus.RUNNING and run.attempt == attempt and run.timeout_at <= locked.now
-    if not overdue:
+    executing = run.status == RunStatus.RUNNING and run.attempt == attempt
+    if not executing or run.timeout_at is None or run.timeout_at > locked.now:
         return None
     message = f"The run exceeded its time limit of {run.timeout_seconds:g} seconds."
     error = {"type": "RunTimedOut", "message": message, "traceback": ""}

@@ -93,7 +93,7 @@ def _thread_status(locked: LockedThread) -> tuple[ThreadStatus, Any]:
     last = finished.order_by("-finished_at", "-sequence").only("status", "error").first()
     if last is not None and last.status in FAILED:
         return ThreadStatus.ERROR, present_error(last.error)
-    head = Checkpoint.objects.filter(pk=locked.thread.head_id).values_list("next", "interrupts").first()
+    head = Checkpoint.objects.filter(head_of=locked.thread).values_list("next", "interrupts").first()
     return (ThreadStatus.INTERRUPTED if head and any(head) else ThreadStatus.IDLE), None
 
 

@@ -39,11 +39,11 @@ def renew_worker(worker_id: UUID) -> list[HeldRun] | None:
     workers, runs = Worker._meta.db_table, Run._meta.db_table
     with connection.cursor() as cursor:
         cursor.execute(
-            f"WITH renewed AS (UPDATE {workers} SET expires_at = clock_timestamp() + %s "  # noqa: S608 - our own names
+            f"WITH renewed AS (UPDATE {workers} SET expires_at = clock_timestamp() + make_interval(secs => %s) "  # noqa: S608 - our own names
             "WHERE id = %s AND buried_at IS NULL RETURNING id) "
             "SELECT run.id, run.attempt, run.status, run.timeout_at <= clock_timestamp() "
             f"FROM renewed LEFT JOIN {runs} run ON run.worker_id = renewed.id AND run.leased",
-            [_lease(), worker_id],
+            [runs_settings().LEASE_SECONDS, worker_id],
         )
         rows = cursor.fetchall()
     if not rows:

@@ -10,8 +10,10 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
+from django.db import DatabaseError, InterfaceError, connection
+
 from runs.actors import system
-from runs.assistants import Assistant, RunContext, registry
+from runs.assistants import RunContext, registry
 from runs.conf import runs_settings
 from runs.errors import Fenced, RunCancelled
 from runs.execution.drivers import drive
@@ -96,8 +98,11 @@ class AttemptExecutor:
     def _drive(self) -> Outcome:
         """The assistant's own end; an interruption is judged by the order, not by what leaves the assistant."""
         try:
+            context = persist(self._make_context, give_up=lambda: self.must_stop)
+            function = registry.get(self._run.assistant).function
+            given = self._run.kwargs.get("input")
             try:
-                value = drive(self._start, self._guard, self._on_step)
+                value = drive(lambda: function(context, given), self._guard, self._on_step)
                 return Outcome(status=RunStatus.SUCCESS, values=_final_values(value))
             finally:
                 self._guard.leave()
@@ -106,11 +111,10 @@ class AttemptExecutor:
             self._guard.leave()  # an interruption may have cut the block above short
             return Outcome(status=RunStatus.ERROR, error=describe(error))
 
-    def _start(self) -> Any:
+    def _make_context(self) -> RunContext:
         run = self._run
-        assistant: Assistant = registry.get(run.assistant)
         start = starting_checkpoint(run.thread.head_id, run)
-        context = RunContext(
+        self._context = RunContext(
             self,
             run_id=run.pk,
             thread_id=run.thread_id,
@@ -121,8 +125,7 @@ class AttemptExecutor:
             usage=run.usage,
             model_name=run.model_name,
         )
-        self._context = context
-        return assistant.function(context, run.kwargs.get("input"))
+        return self._context
 
     def _on_step(self, value: Any) -> None:
         """Store a durable step; refuse it if the attempt must stop or the value cannot be stored."""
@@ -156,6 +159,7 @@ class AttemptExecutor:
     def report(self, **known: Any) -> None:
         with self._guard.own_section():
             known = {name: value for name, value in known.items() if value is not None}
+            check_storable(known, "reported")
             self._report = replace(self._report, **known)
 
     @property
@@ -179,6 +183,9 @@ class AttemptExecutor:
             report_progress(run_id=self._run.pk, attempt=self._run.attempt, report=self._report)
         except Fenced:
             self._guard.order = self._guard.order or Order.FENCED
+        except (DatabaseError, InterfaceError):
+            connection.close()  # what was reported is kept, and written with the next step
+            logger.warning("progress of run %s was not stored yet", self._run.pk, exc_info=True)
         self._reported_at = time.monotonic()
 
     def _take_report(self) -> Report:
@@ -259,8 +266,15 @@ def _is_exit(outcome: Outcome) -> bool:
 def describe(error: BaseException) -> dict[str, Any]:
     """An exception as a run's error: {"type", "message", "traceback"}, storable whatever it contains."""
     trace = "".join(traceback.format_exception(error))[-20_000:]
-    described = {"type": type(error).__name__, "message": str(error)[:10_000], "traceback": trace}
+    described = {"type": type(error).__name__, "message": _text_of(error), "traceback": trace}
     return {name: _storable(text) for name, text in described.items()}
+
+
+def _text_of(error: BaseException) -> str:
+    try:
+        return str(error)[:10_000]
+    except Exception as worse:
+        return f"(its text cannot be read: {type(worse).__name__})"
 
 
 def _storable(text: str) -> str:

@@ -45,6 +45,7 @@ class Observer:
         self._standing: dict[int, _Standing] = {}
         self._lock = threading.Lock()
         self._stopped = threading.Event()
+        self._overdue_at: dict[int, float] = {}
         self._shutdown_at = float("inf")
         self._thread = threading.Thread(target=self._work, name="runs-observer", daemon=True)
 
@@ -98,11 +99,17 @@ class Observer:
             if _has_exited(execution.pid):
                 self._note_exit(execution)
             elif now >= execution.deadline:
-                self._handlers.overdue(execution)
+                self._note_overdue(execution, now)
         with self._lock:
             standing = list(self._standing.values())
         for order in standing:
             self._follow_up(order, now)
+
+    def _note_overdue(self, execution: Execution, now: float) -> None:
+        """Once a second: until its row says so and the attempt has left."""
+        if now - self._overdue_at.get(execution.index, 0.0) >= runs_settings().INTERRUPT_EVERY_SECONDS:
+            self._overdue_at[execution.index] = now
+            self._handlers.overdue(execution)
 
     def _note_exit(self, execution: Execution) -> None:
         with self._lock:

@@ -14,6 +14,16 @@ FIRST_WAIT_SECONDS = 0.1
 LONGEST_WAIT_SECONDS = 2.0
 
 
+#: Classes of SQLSTATE that pass: connection, rollback, resources, object not in state, operator intervention.
+_TRANSIENT = ("08", "40", "53", "55", "57")
+
+
+def is_transient(error: Exception) -> bool:
+    """Whether the same statement may succeed later. An error without SQLSTATE is the connection's own."""
+    sqlstate: str | None = getattr(error.__cause__, "sqlstate", None)
+    return sqlstate is None or sqlstate.startswith(_TRANSIENT)
+
+
 def persist(write: Callable[[], T], *, give_up: Callable[[], bool] = lambda: False) -> T:
     """Call `write` until the database has answered; only for writes that are fenced, so that repeating is harmless.
 
@@ -23,9 +33,9 @@ def persist(write: Callable[[], T], *, give_up: Callable[[], bool] = lambda: Fal
     while True:
         try:
             return write()
-        except (OperationalError, InterfaceError):
+        except (OperationalError, InterfaceError) as error:
             connection.close()
-            if give_up():
+            if give_up() or not is_transient(error):
                 raise
             logger.warning("the database is away; trying again in %.1f s", wait, exc_info=True)
         time.sleep(wait)

@@ -6,12 +6,13 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
+from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
 
+from runs import dispatch
 from runs.actors import Actor
 from runs.assistants import registry
 from runs.conf import runs_settings
-from runs.errors import CheckpointNotFound, InvalidRequest
+from runs.errors import CheckpointNotFound, InvalidRequest, OutcomeUnknown
 from runs.jsonvalues import check_storable
 from runs.locks import LockedThread, lock_thread
 from runs.models import Checkpoint, Run, Thread, new_id
@@ -53,22 +54,48 @@ def create_run(*, thread_id: UUID, spec: RunSpec, actor: Actor, idempotency: Ide
     """Accept a run on the thread, all or nothing: strategy, displacement, insert, and the hand-over to Celery.
 
     Raises ThreadNotFound, ThreadBusy, QueueFull, ThreadDeleting, UnknownAssistant, UnsupportedStrategyError,
-    CheckpointNotFound, InvalidRequest, IdempotencyKeyReused, RunGone; nothing has changed then.
+    CheckpointNotFound, InvalidRequest, IdempotencyKeyReused, RunGone; nothing has changed then. Raises OutcomeUnknown
+    with the run's id when the database did not confirm the commit.
     """
     run = _build_run(thread_id, spec, actor)
-    with transaction.atomic(durable=True):
-        if idempotency is not None and (known := take_key(idempotency, actor)) is not None:
-            displaced = list(Run.objects.filter(displaced_by=known).order_by("sequence"))
-            return CreatedRun(run=known, displaced=displaced, replayed=True)
-        if spec.create_thread:
-            insert_thread(thread_id, actor, {})
-        locked = lock_thread(thread_id, owner=actor.owner)
-        _check_checkpoint(locked, spec)
-        displaced = admit(locked, run.multitask_strategy, new_run_id=run.pk, actor=actor)
-        _insert(locked, run, spec, actor)
-        if idempotency is not None:
-            bind_key(idempotency, actor, run)
+    created: CreatedRun | None = None
+    try:
+        with transaction.atomic(durable=True):
+            created = _admit(run, spec, actor, idempotency)
+    except (OperationalError, InterfaceError):
+        if created is None:
+            raise
+        return _look_up(created)
+    return created
+
+
+def _admit(run: Run, spec: RunSpec, actor: Actor, idempotency: Idempotency | None) -> CreatedRun:
+    if idempotency is not None and (known := take_key(idempotency, actor)) is not None:
+        displaced = list(Run.objects.filter(displaced_by=known).order_by("sequence"))
+        return CreatedRun(run=known, displaced=displaced, replayed=True)
+    if spec.create_thread:
+        insert_thread(run.thread_id, actor, {})
+    locked = lock_thread(run.thread_id, owner=actor.owner)
+    _check_checkpoint(locked, spec)
+    displaced = admit(locked, run.multitask_strategy, new_run_id=run.pk, actor=actor)
+    _insert(locked, run, spec, actor)
+    if idempotency is not None:
+        bind_key(idempotency, actor, run)
     return CreatedRun(run=run, displaced=displaced)
+
+
+def _look_up(created: CreatedRun) -> CreatedRun:
+    """The answer to COMMIT was lost: whether it happened can be read, unless the database cannot be asked."""
+    connection.close()
+    try:
+        committed = Run.objects.filter(pk=created.run.pk).exists()
+    except DatabaseError:
+        committed = False
+    if not committed:
+        raise OutcomeUnknown(run_id=str(created.run.pk), thread_id=str(created.run.thread_id))
+    if created.run.dispatched_at is not None:
+        dispatch.publish_on_commit(created.run)  # the hook went with the transaction
+    return created
 
 
 def _build_run(thread_id: UUID, spec: RunSpec, actor: Actor) -> Run:

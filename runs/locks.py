@@ -105,6 +105,13 @@ def lock_held_run(run_id: UUID, attempt: int, worker_id: UUID) -> Run | None:
     return held.select_for_update(no_key=True, of=("self",)).first()
 
 
+def lock_dispatched_runs(limit: int) -> list[UUID]:
+    """Lock runs that were published and not claimed, leaving out those that somebody is working on anyway."""
+    runs = Run.objects.filter(status=RunStatus.PENDING, dispatched_at__isnull=False)
+    locked = runs.select_for_update(no_key=True, skip_locked=True, of=("self",)).order_by("sequence")
+    return list(locked.values_list("pk", flat=True)[:limit])
+
+
 def lock_expired_worker(worker_id: UUID) -> Worker | None:
     """Lock a worker's row if its lease has run out and nobody has buried it or is about to; None otherwise."""
     expired = Worker.objects.filter(pk=worker_id, buried_at=None, expires_at__lt=ClockTimestamp())

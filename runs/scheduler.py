@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from django.db import DatabaseError, InterfaceError, connection
 
 from runs.conf import runs_settings
+from runs.sentinel import Sentinel
 from runs.services import recover, retention
 
 logger = logging.getLogger(__name__)
@@ -22,6 +23,7 @@ class Scheduler:
     after an outage of the database the workers get their chance to renew first, so it restarts nobody."""
 
     stopped: threading.Event = field(default_factory=threading.Event)
+    sentinel: Sentinel = field(default_factory=Sentinel)
     _connected_since: float | None = None
     _housekeeping_at: float = 0.0
 
@@ -46,6 +48,8 @@ class Scheduler:
         if self._may_bury():
             self._do("buried workers", recover.bury_expired_workers)
         self._do("recovered runs", recover.recover_stalled_runs)
+        if self.sentinel.broker_was_emptied():
+            self._do("forgot dispatches", recover.forget_dispatches)
         self._do("dispatched lost runs", recover.dispatch_lost_runs)
         self._do("removed deleted threads", retention.remove_deleted_threads)
         self._do("removed deleted runs", retention.remove_deleted_runs)

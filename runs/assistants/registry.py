@@ -62,7 +62,7 @@ def load(name: str, path: str) -> Assistant:
     module_name, _, attribute = path.partition(":")
     try:
         found = getattr(import_module(module_name), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
+    except Exception as error:  # whatever the module does when it is imported
         raise ImproperlyConfigured(f"Assistant {name!r} ({path}) cannot be imported: {error}") from error
     if isinstance(found, Assistant):
         return replace(found, name=name)

@@ -9,7 +9,7 @@ from django.db.models.functions import Least, Power
 
 from runs.actors import Actor, system
 from runs.conf import runs_settings
-from runs.locks import try_lock_thread
+from runs.locks import lock_dispatched_runs, try_lock_thread
 from runs.models import ClockTimestamp, Run
 from runs.services.lifecycle import executor_gone, time_out_run
 from runs.services.transition import dispatch_next
@@ -74,6 +74,19 @@ def _patience() -> Least:
     longest = timedelta(seconds=settings.REDISPATCH_MAX_SECONDS)
     factor = Power(Value(2), Least(F("dispatches") - 1, Value(20)))
     return Least(Value(timedelta(seconds=settings.REDISPATCH_SECONDS)) * factor, Value(longest))
+
+
+def forget_dispatches() -> int:
+    """The broker was emptied: whatever was published and not claimed is dispatched anew by the next sweep."""
+    forgotten = 0
+    while batch := _forget_batch():
+        forgotten += batch
+    return forgotten
+
+
+@transaction.atomic(durable=True)
+def _forget_batch() -> int:
+    return Run.objects.filter(pk__in=lock_dispatched_runs(1000)).update(dispatched_at=None, dispatches=0)
 
 
 @transaction.atomic(durable=True)

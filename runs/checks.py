@@ -1,0 +1,75 @@
+"""`manage.py check`: settings under which a promise would not hold are refused, with the reason."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from celery import current_app
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, register
+from django.core.exceptions import ImproperlyConfigured
+
+from runs.assistants import registry
+from runs.conf import RunsSettings, runs_settings
+
+
+@register("runs")
+def check_runs(app_configs: Any = None, **_: Any) -> list[CheckMessage]:
+    """Refuse settings under which runs could be lost, doubled, or never end."""
+    try:
+        options = runs_settings()
+    except (ImproperlyConfigured, TypeError) as error:
+        return [Error(str(error), id="runs.E001")]
+    return [*_check_database(), *_check_queue(options), *_check_times(options), *_check_assistants()]
+
+
+def _check_database() -> Iterator[CheckMessage]:
+    database = settings.DATABASES["default"]
+    if "postgresql" not in database["ENGINE"]:
+        yield Error(
+            "The database must be PostgreSQL: admission is decided under row locks that others do not have.",
+            hint="Set DATABASE_URL to a postgresql:// address, or unset it to use the embedded one with `make up`.",
+            id="runs.E010",
+        )
+    if database.get("CONN_MAX_AGE") != 0:
+        yield Error(
+            "CONN_MAX_AGE must be 0: under ASGI every request's thread would keep a connection of its own.",
+            hint="Use Django's connection pool instead (DATABASE_POOL_SIZE).",
+            id="runs.E011",
+        )
+
+
+def _check_queue(options: RunsSettings) -> Iterator[CheckMessage]:
+    conf = current_app.conf
+    if not conf.task_acks_late:
+        yield Error("CELERY_TASK_ACKS_LATE must be on: a message acknowledged early parks others.", id="runs.E020")
+    if not conf.task_reject_on_worker_lost:
+        yield Error("CELERY_TASK_REJECT_ON_WORKER_LOST must be on: a killed child's message is lost.", id="runs.E021")
+    if conf.worker_prefetch_multiplier != 1:
+        yield Error("CELERY_WORKER_PREFETCH_MULTIPLIER must be 1: runs would wait behind a busy child.", id="runs.E022")
+    visibility = (conf.broker_transport_options or {}).get("visibility_timeout")
+    if visibility is not None and visibility <= options.MAX_RUN_SECONDS:
+        yield Error(
+            f"The broker's visibility_timeout ({visibility:g} s) must be longer than the longest run "
+            f"({options.MAX_RUN_SECONDS:g} s): every long run would be delivered again while it executes.",
+            id="runs.E023",
+        )
+    if conf.task_time_limit is not None and conf.task_time_limit <= options.MAX_RUN_SECONDS:
+        yield Error("CELERY_TASK_TIME_LIMIT must be longer than RUNS['MAX_RUN_SECONDS'].", id="runs.E024")
+
+
+def _check_times(options: RunsSettings) -> Iterator[CheckMessage]:
+    if not 0 < options.MAX_RUN_SECONDS < float("inf"):
+        yield Error("RUNS['MAX_RUN_SECONDS'] must be finite: every accepted run ends.", id="runs.E030")
+    if options.RENEW_SECONDS * 2 > options.LEASE_SECONDS:
+        yield Error(
+            "RUNS['RENEW_SECONDS'] must be at most half of LEASE_SECONDS: one lost renewal is no death.", id="runs.E031"
+        )
+    if options.COMPAT not in ("", "langgraph"):
+        yield Error(f"RUNS['COMPAT'] is {options.COMPAT!r}; it can be empty or 'langgraph'.", id="runs.E032")
+
+
+def _check_assistants() -> Iterator[CheckMessage]:
+    try:
+        registry.registered()
+    except ImproperlyConfigured as error:
+        yield Error(str(error), id="runs.E040")

@@ -56,10 +56,10 @@ class Home:
                 lock.truncate(0)
 
     def announce(self, urls: Mapping[str, str]) -> None:
-        """From now on `running` answers with these addresses."""
+        """From now on `status` answers with these addresses."""
         write_private(self._status, json.dumps(urls, indent=2))
 
-    def running(self) -> dict[str, str] | None:
+    def status(self) -> dict[str, str] | None:
         """The addresses of the Runyard that is up in this directory now; None if there is none, or not yet."""
         with suppress(OSError), self._lock.open("r+") as lock:
             try:
@@ -68,6 +68,10 @@ class Home:
                 found: dict[str, str] = json.loads(self._status.read_text())
                 return found
         return None
+
+    def values(self) -> dict[str, str]:
+        """Everything that the last start has written down."""
+        return {**self.settings.read(), **self.credentials.read()}
 
     def _create(self) -> None:
         try:

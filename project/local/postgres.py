@@ -24,6 +24,8 @@ MAX_SOCKET_PATH = 100  # a kernel accepts 107 bytes (macOS: 103) for the path of
 START_TIMEOUT = 60.0  # recovery after a crash comes first
 STOP_TIMEOUT = 30.0
 ATTEMPTS = 5
+# Processes of a killed server hold its shared memory a moment longer; somebody may have taken the free port.
+_PASSING = ("still in use", "could not bind")
 _UNSAFE_BUT_FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
 
@@ -52,10 +54,12 @@ class Postgres:
         if not (self.data / "PG_VERSION").exists():
             self._initialise()
         self._set_aside_foreign_pid()
-        for _ in range(ATTEMPTS):  # processes of a killed server may hold its shared memory a moment longer
+        for _ in range(ATTEMPTS):
             self.process = self._spawn()
             if self._answers():
                 return self._ensure_database()
+            if not any(reason in last_lines(self.log, 5) for reason in _PASSING):
+                break
             time.sleep(1)
         raise CannotStart(f"PostgreSQL does not start; the end of {self.log}:\n{last_lines(self.log)}")
 

@@ -41,6 +41,7 @@ def spawn(
     death_signal: signal.Signals,
     account: pwd.struct_passwd | None = None,
     environment: dict[str, str] | None = None,
+    directory: Path | None = None,
     stdin: bytes = b"",
 ) -> "subprocess.Popen[bytes]":
     """Start a server in a session of its own (a Ctrl-C on the terminal is for the supervisor), logging to a file."""
@@ -51,6 +52,7 @@ def spawn(
             stdout=output,
             stderr=subprocess.STDOUT,
             env=environment,
+            cwd=directory,
             start_new_session=True,
             preexec_fn=before_exec(death_signal, account),
         )

@@ -34,6 +34,7 @@ class Child:
         self._environment = {**environment, **spec.environment, "PYTHONUNBUFFERED": "1"}
         self._started_at = self._due = 0.0
         self._crashes = 0
+        self._reader: threading.Thread | None = None
         self.process: subprocess.Popen[str] | None = None
 
     def start(self) -> None:
@@ -51,7 +52,8 @@ class Child:
             start_new_session=True,
             preexec_fn=before_exec(signal.SIGKILL),
         )
-        threading.Thread(target=self._repeat_output, args=(self.process,), daemon=True).start()
+        self._reader = threading.Thread(target=self._repeat_output, args=(self.process,), daemon=True)
+        self._reader.start()
 
     def ended(self) -> int | None:
         """The exit status if the present life is over; then nothing that it started is left either."""
@@ -85,10 +87,14 @@ class Child:
             time.sleep(_TICK)
         kill_group(self.process.pid)
         self.process.wait()
+        if self._reader is not None:
+            self._reader.join(_TICK)  # for its last words
 
     def _repeat_output(self, process: "subprocess.Popen[str]") -> None:
-        for line in process.stdout or ():
-            self._console.line(self.spec.name, line.rstrip())
+        assert process.stdout is not None  # noqa: S101 (for the type checker)
+        with process.stdout as lines:
+            for line in lines:
+                self._console.line(self.spec.name, line.rstrip())
 
 
 class Supervisor:

@@ -1,0 +1,88 @@
+# Needs make and Python 3.11 or newer; everything else goes into .venv. `make help` lists the targets.
+# The scripts inside a virtual environment break when its path has a space: only `.venv/bin/python -m` is used.
+
+PYTHON ?= python3
+PY := .venv/bin/python
+RUNTIME := .venv/.installed-runtime
+DEV := .venv/.installed-dev
+
+# Tools import the settings but talk to no server.
+TOOLS := SECRET_KEY=only-for-tools DATABASE_URL=postgresql://nobody@127.0.0.1:1/none REDIS_URL=redis://127.0.0.1:1/0 \
+	RUNYARD_HOME=/nonexistent
+SCHEMA := docs/reference/openapi.yaml
+
+.DEFAULT_GOAL := help
+.PHONY: help up demo test test-races test-revoke test-crashes format lint types imports migrations deploy-check \
+	schema schema-check check clean
+
+help: ## show this list
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 15
+
+up: $(RUNTIME) ## start everything on this machine; Ctrl-C stops it (PORT, FLOWER_PORT, WORKERS, RUNYARD_HOME, ...)
+	@$(PY) -m project.local.up
+
+demo: $(DEV) ## a tour with langgraph-sdk over a document (FILE=..., default the README)
+	@$(PY) -m examples.demo
+
+test: $(DEV) ## the everyday suite, with engines of its own
+	@$(PY) -m pytest $(ARGS)
+
+test-races: $(DEV) ## every round of the races
+	@RUNYARD_TEST_SCALE=1 $(PY) -m pytest --timeout=900 tests/races $(ARGS)
+
+test-revoke: $(DEV) ## every cell and every round of the revocations
+	@RUNYARD_TEST_SCALE=1 $(PY) -m pytest --timeout=900 tests/revoke $(ARGS)
+
+test-crashes: $(DEV) ## kill everything that can be killed
+	@RUNYARD_TEST_SCALE=1 $(PY) -m pytest --timeout=900 tests/crashes $(ARGS)
+
+format: $(DEV) ## rewrite the code in the house style
+	@$(PY) -m ruff format .
+	@$(PY) -m ruff check --fix .
+
+lint: $(DEV) ## style and likely mistakes
+	@$(PY) -m ruff format --check .
+	@$(PY) -m ruff check .
+
+types: $(DEV) ## mypy, strict
+	@$(TOOLS) $(PY) -m mypy
+
+imports: $(DEV) ## the layers of the code
+	@PYTHONPATH=. $(PY) -c 'import sys; from importlinter.cli import lint_imports_command; sys.exit(lint_imports_command())'
+
+migrations: $(DEV) ## fail if a model has changed without a migration
+	@$(TOOLS) $(PY) -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run
+
+deploy-check: $(DEV) ## Django's checks for a deployment behind HTTPS
+	@$(TOOLS) SECRET_KEY=$$($(PY) -c 'import secrets; print(secrets.token_urlsafe(64))') BEHIND_HTTPS=1 \
+		ALLOWED_HOSTS=runyard.example $(PY) manage.py check --deploy --fail-level WARNING
+
+schema: $(DEV) ## write the OpenAPI schema
+	@$(TOOLS) $(PY) manage.py spectacular --validate --fail-on-warn --file $(SCHEMA)
+
+schema-check: $(DEV) ## fail if the committed OpenAPI schema is not the present one
+	@$(TOOLS) $(PY) manage.py spectacular --validate --fail-on-warn --file .venv/openapi.yaml
+	@diff -u $(SCHEMA) .venv/openapi.yaml || { echo "$(SCHEMA) is out of date: make schema" >&2; exit 1; }
+
+check: lint types imports migrations deploy-check schema-check ## everything that needs no server
+
+clean: ## remove caches and .venv; the data in .runyard stays
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/.created:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Runyard needs Python 3.11 or newer; this is $$($(PYTHON) --version). Try PYTHON=python3.11 make" >&2; exit 1; }
+	@echo "creating .venv"
+	@$(PYTHON) -m venv .venv || { echo "Python cannot create .venv; on Debian: apt install python3-venv" >&2; exit 1; }
+	@touch $@
+
+$(RUNTIME): .venv/.created requirements.txt
+	@echo "installing what Runyard needs into .venv"
+	@$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+$(DEV): $(RUNTIME) requirements-dev.txt
+	@echo "installing what its tests and tools need into .venv"
+	@$(PY) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@

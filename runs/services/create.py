@@ -108,7 +108,6 @@ def _build_run(thread_id: UUID, spec: RunSpec, actor: Actor) -> Run:
     return Run(
         id=new_id(),
         thread_id=thread_id,
-        owner=actor.owner,
         assistant=assistant.name,
         multitask_strategy=strategy,
         on_disconnect=DisconnectMode(spec.on_disconnect or defaults.default_on_disconnect),
@@ -138,6 +137,7 @@ def _check_checkpoint(locked: LockedThread, spec: RunSpec) -> None:
 
 def _insert(locked: LockedThread, run: Run, spec: RunSpec, actor: Actor) -> None:
     run.thread = locked.thread
+    run.owner_id = locked.thread.owner_id
     if spec.after_seconds:
         run.not_before = locked.now + timedelta(seconds=spec.after_seconds)
     run.save(force_insert=True)

@@ -8,7 +8,7 @@ from django.db.models import Exists, OuterRef
 
 from runs.conf import runs_settings
 from runs.locks import lock_thread, try_lock_thread
-from runs.models import ClockTimestamp, IdempotencyKey, Run, Thread
+from runs.models import Checkpoint, ClockTimestamp, IdempotencyKey, Run, Thread
 
 BATCH = 100
 
@@ -41,8 +41,15 @@ def remove_deleted_runs(limit: int = BATCH) -> int:
 @transaction.atomic(durable=True)
 def _remove_run(run_id: UUID, thread_id: UUID) -> bool:
     lock_thread(thread_id, deleted=True)
+    _remove_given_up_checkpoints(run_id)
     removed, _ = Run.objects.filter(pk=run_id, leased=False, deleted_at__isnull=False).delete()
     return bool(removed)
+
+
+def _remove_given_up_checkpoints(run_id: UUID) -> None:
+    """Without their run nothing would say that they were given up, and they could be forked."""
+    kept = Checkpoint.objects.forkable().filter(run_id=run_id)
+    Checkpoint.objects.filter(run_id=run_id).exclude(pk__in=kept.values("pk")).delete()
 
 
 def forget_idempotency_keys() -> int:

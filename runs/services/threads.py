@@ -77,6 +77,7 @@ def delete_thread(*, thread_id: UUID, actor: Actor) -> None:
     locked = lock_thread(thread_id, owner=actor.owner)
     for run in locked.in_flight:
         _stop(locked, run, actor, "thread deleted")
+    release(locked)
     Thread.objects.filter(pk=thread_id).update(deleted_at=locked.now, updated_at=locked.now)
 
 

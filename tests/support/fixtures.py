@@ -1,0 +1,63 @@
+"""Fixtures that several directories share; their conftest.py imports them.
+
+The app is imported inside: a conftest.py is loaded before the engines run and settings can be read.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+import pytest
+from celery.app.base import Celery
+from celery.app.control import Control
+from pytest_django import Settings
+
+
+@dataclass
+class Outbox:
+    """What has left the database after commits, instead of the broker."""
+
+    published: list[UUID] = field(default_factory=list)
+    told: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+
+    def commands(self) -> list[str]:
+        """The names of the control commands, in order."""
+        return [command for command, _ in self.told]
+
+    def clear(self) -> None:
+        """Forget what was sent so far."""
+        self.published.clear()
+        self.told.clear()
+
+
+@pytest.fixture
+def outbox(monkeypatch: pytest.MonkeyPatch) -> Outbox:
+    """Record at the sending end, so that whatever decides about sending is the real thing."""
+    from runs import dispatch
+
+    box = Outbox()
+
+    def send_task(_: Celery, name: str, *, task_id: str, args: tuple[str, ...], **options: Any) -> None:
+        assert (name, args) == (dispatch.EXECUTE_RUN, (task_id,))
+        box.published.append(UUID(task_id))
+
+    def broadcast(_: Control, command: str, *, arguments: dict[str, Any], **options: Any) -> None:
+        box.told.append((command, arguments))
+
+    monkeypatch.setattr(Celery, "send_task", send_task)
+    monkeypatch.setattr(Control, "broadcast", broadcast)
+    monkeypatch.setattr(dispatch._messenger, "post", lambda what, send: send())
+    return box
+
+
+@pytest.fixture
+def assistants(settings: Settings) -> Iterator[None]:
+    """The assistants of tests/support/factories.py are registered, and no others."""
+    from runs.assistants import registry
+    from tests.support.factories import ASSISTANTS
+
+    settings.RUNS = {**settings.RUNS, "ASSISTANTS": ASSISTANTS}
+    registry.forget()
+    yield
+    registry.forget()

@@ -14,6 +14,7 @@ from examples.text import split_sections
 IN_FLIGHT = ("pending", "running")
 PATIENCE = 90.0
 LOOK_EVERY = 0.05
+FEW = 2
 WIDTH = 100
 
 
@@ -64,13 +65,23 @@ class Tour:
         self.say(f"  → {self.answers[-1]}, run {run['run_id']} is {run['status']}")
         return run
 
-    def start_slow(self, thread: str, *, seconds: float) -> Run:
-        """Post a digest that takes about this long, and return when its first steps are in the thread's state."""
-        run = self.start(thread, "digest", sentences=1, pause=seconds / self.sections)
-        wanted = min(2, self.sections)
+    def start_slow(self, thread: str, *, pause: float) -> Run:
+        """Post a digest that rests after each section, and return when its first steps are in the thread's state."""
+        run = self.start(thread, "digest", sentences=1, pause=pause)
+        wanted = 2 if self.sections > FEW else 1
         self.wait_until(lambda: self.steps_of(run) >= wanted, "the first steps are committed")
         self.say(f"{wanted} of {self.sections} sections are digested and durable")
         return run
+
+    @property
+    def short_pause(self) -> float:
+        """With this pause a digest takes about five seconds."""
+        return 5 / self.sections
+
+    @property
+    def long_pause(self) -> float:
+        """With this pause a digest takes longer than anybody waits here: it is going to be stopped."""
+        return max(2.0, 20 / self.sections)
 
     def steps_of(self, run: Run) -> int:
         """How many sections this digest has finished."""
@@ -126,7 +137,7 @@ def succeed(tour: Tour) -> None:
 def reject(tour: Tour) -> None:
     """A second run on a busy thread, rejected: the default. Two writers on one state would spoil it."""
     thread = tour.new_thread()
-    first = tour.start_slow(thread, seconds=5)
+    first = tour.start_slow(thread, pause=tour.short_pause)
     try:
         tour.start(thread, "keywords", "reject")
         raise Broken("the second run was accepted")
@@ -141,7 +152,7 @@ def reject(tour: Tour) -> None:
 def enqueue(tour: Tour) -> None:
     """Runs that wait their turn: each starts when the one before is settled, from the state that it left."""
     thread = tour.new_thread()
-    first = tour.start_slow(thread, seconds=5)
+    first = tour.start_slow(thread, pause=tour.short_pause)
     second = tour.start(thread, "keywords", "enqueue", count=5)
     third = tour.start(thread, "passages", "enqueue", question="What is promised when a run is cancelled?", count=1)
     tour.promise("both wait", [tour.status(second), tour.status(third)], ["pending", "pending"])
@@ -158,7 +169,7 @@ def enqueue(tour: Tour) -> None:
 def interrupt(tour: Tour) -> None:
     """A run that interrupts: the old one ends at once and keeps its finished steps, the new one goes on from there."""
     thread = tour.new_thread()
-    old = tour.start_slow(thread, seconds=60)
+    old = tour.start_slow(thread, pause=tour.long_pause)
     finished = tour.values(thread)["digest"]
     new = tour.start(thread, "keywords", "interrupt")
     tour.promise("the old run is interrupted at once", tour.status(old), "interrupted")
@@ -177,7 +188,7 @@ def roll_back(tour: Tour) -> None:
     tour.promise("a first run leaves a state", tour.end_of(kept), "success")
     before = tour.client.threads.get_state(thread)
     tour.say(f"before: checkpoint {before['checkpoint']['checkpoint_id']}, keys {sorted(before['values'])}")
-    old = tour.start_slow(thread, seconds=60)
+    old = tour.start_slow(thread, pause=tour.long_pause)
     new = tour.start(thread, "passages", "rollback", question="What is this about?", count=1)
     tour.promise("the old run is interrupted at once", tour.status(old), "interrupted")
     tour.promise("the new one succeeds", tour.end_of(new), "success")
@@ -192,7 +203,7 @@ def roll_back(tour: Tour) -> None:
 def cancel_twice(tour: Tour) -> None:
     """A run that is cancelled, twice: the same answer each time, because the first one has settled the matter."""
     thread = tour.new_thread()
-    run = tour.start_slow(thread, seconds=60)
+    run = tour.start_slow(thread, pause=tour.long_pause)
     answers: list[int] = []
     seen: list[str] = []
     for wait in (False, False, True, True):

@@ -156,9 +156,9 @@ class Keeper:
     # What the observer has seen
 
     def _exited(self, execution: Execution, order: Order | None) -> None:
-        """A child has exited with an attempt: settle it, unless another child is at the same run."""
+        """A child has exited with an attempt: settle it. The row knows whether it had been settled already."""
         worker_id = self._table.worker_id
-        if worker_id is None or self._table.find(execution.run_id):
+        if worker_id is None:
             return
         shutdown = order == Order.SHUTDOWN or self._table.shutting_down
         departure = Departure.SHUTDOWN if shutdown else Departure.CRASH
@@ -169,7 +169,10 @@ class Keeper:
             self._clerk.submit(f"claim of {execution.run_id}", lambda: self._settle_claim(execution, worker_id, detail))
 
     def _settle_claim(self, execution: Execution, worker_id: UUID, detail: str) -> None:
-        """The child died at its claim: only the row knows whether the claim was committed."""
+        """The child died at its claim: only the row knows whether the claim was committed.
+
+        If another child is at the same run the claim may be its; the next renewal will tell.
+        """
         held = Run.objects.filter(pk=execution.run_id, leased=True, worker_id=worker_id)
         attempt = held.values_list("attempt", flat=True).first()
         if attempt is not None and not self._table.find(execution.run_id):

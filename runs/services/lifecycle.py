@@ -168,16 +168,16 @@ def executor_gone(
     if report is not None:
         update_run(run, **report.columns())
     if run.is_terminal:
-        _settle(run, departure, actor)
+        _settle(run, actor, detail or departure)
     else:
         _hand_back(locked, run, departure, actor, detail)
     release(locked)
     return run
 
 
-def _settle(run: Run, departure: Departure, actor: Actor) -> None:
+def _settle(run: Run, actor: Actor, how: str) -> None:
     update_run(run, leased=False)
-    write_event(run, RunStatus(run.status), actor=actor, reason=f"settled: {departure}")
+    write_event(run, RunStatus(run.status), actor=actor, reason=f"settled: {how}")
 
 
 def _hand_back(locked: LockedThread, run: Run, departure: Departure, actor: Actor, detail: str) -> None:

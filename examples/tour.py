@@ -93,9 +93,13 @@ class Tour:
         values = self.client.threads.get_state(thread)["values"]
         return values if isinstance(values, dict) else {}
 
+    def look(self, run: Run) -> dict[str, Any]:
+        """The run as it is now, with the members that Runyard has beside LangGraph's."""
+        return dict(self.client.runs.get(run["thread_id"], run["run_id"]))
+
     def status(self, run: Run) -> str:
         """The status of the run now."""
-        return self.client.runs.get(run["thread_id"], run["run_id"])["status"]
+        return str(self.look(run)["status"])
 
     def end_of(self, run: Run) -> str:
         """Wait until the run has ended, and return how."""
@@ -129,6 +133,8 @@ def succeed(tour: Tour) -> None:
         time.sleep(LOOK_EVERY)
     tour.promise("the run ends as success", status, "success")
     tour.promise("it has digested every section", shown, tour.sections)
+    used = tour.look(run)["usage"]
+    tour.say(f"it read {used['input_tokens']} words and kept {used['output_tokens']}")
     tour.promise(
         "join answers with the thread's state", tour.client.runs.join(thread, run["run_id"]), tour.values(thread)
     )
@@ -155,7 +161,8 @@ def enqueue(tour: Tour) -> None:
     first = tour.start_slow(thread, pause=tour.short_pause)
     second = tour.start(thread, "keywords", "enqueue", count=5)
     third = tour.start(thread, "passages", "enqueue", question="What is promised when a run is cancelled?", count=1)
-    tour.promise("both wait", [tour.status(second), tour.status(third)], ["pending", "pending"])
+    waiting = [(now["status"], now["queue_position"]) for now in map(tour.look, (second, third))]
+    tour.promise("both wait, and know their place", waiting, [("pending", 1), ("pending", 2)])
     ends = [tour.end_of(run) for run in (first, second, third)]
     tour.promise("all three succeed", ends, ["success"] * 3)
     order = [run["run_id"] for run in (first, second, third)]
@@ -172,13 +179,21 @@ def interrupt(tour: Tour) -> None:
     old = tour.start_slow(thread, pause=tour.long_pause)
     finished = tour.values(thread)["digest"]
     new = tour.start(thread, "keywords", "interrupt")
-    tour.promise("the old run is interrupted at once", tour.status(old), "interrupted")
-    tour.promise("the new one succeeds", tour.end_of(new), "success")
+    check_displacement(tour, old, new)
     values = tour.values(thread)
     tour.say(f"{tour.steps_of(old)} of {tour.sections} sections were kept, and the keywords were added to them")
     tour.promise("the finished steps were kept", values["digest"][: len(finished)], finished)
-    tour.promise("the keywords were added to them", len(values["keywords"]) > 0, True)
+    tour.promise("the keywords were added to them", "keywords" in values, True)
     tour.promise("both wrote the state", tour.writers(thread), [old["run_id"], new["run_id"]])
+
+
+def check_displacement(tour: Tour, old: Run, new: Run) -> None:
+    """What interrupt and rollback have in common."""
+    tour.promise("the answer names the run that was displaced", dict(new)["displaced"], [old["run_id"]])
+    now = tour.look(old)
+    tour.promise("the old run is interrupted at once", now["status"], "interrupted")
+    tour.say(f"  its row says why: {now['reason']}")
+    tour.promise("the new one succeeds", tour.end_of(new), "success")
 
 
 def roll_back(tour: Tour) -> None:
@@ -186,17 +201,16 @@ def roll_back(tour: Tour) -> None:
     thread = tour.new_thread()
     kept = tour.start(thread, "keywords", count=3)
     tour.promise("a first run leaves a state", tour.end_of(kept), "success")
-    before = tour.client.threads.get_state(thread)
-    tour.say(f"before: checkpoint {before['checkpoint']['checkpoint_id']}, keys {sorted(before['values'])}")
+    before, values_before = tour.client.threads.get_state(thread)["checkpoint"], tour.values(thread)
+    tour.say(f"before: checkpoint {before['checkpoint_id']} with {sorted(values_before)}")
     old = tour.start_slow(thread, pause=tour.long_pause)
     new = tour.start(thread, "passages", "rollback", question="What is this about?", count=1)
-    tour.promise("the old run is interrupted at once", tour.status(old), "interrupted")
-    tour.promise("the new one succeeds", tour.end_of(new), "success")
-    after = tour.client.threads.get_state(thread)
-    tour.say(f"after:  checkpoint {after['checkpoint']['checkpoint_id']}, keys {sorted(after['values'])}")
-    tour.promise("it started from the very checkpoint before", after["parent_checkpoint"], before["checkpoint"])
-    rest = {name: value for name, value in after["values"].items() if name not in ("passages", "question")}
-    tour.promise("nothing of the old run is left in the state", rest, before["values"])
+    check_displacement(tour, old, new)
+    parent, values = tour.client.threads.get_state(thread)["parent_checkpoint"], tour.values(thread)
+    tour.say(f"after: {sorted(values)}, on top of the checkpoint before")
+    tour.promise("it started from the very checkpoint before", parent, before)
+    rest = {name: value for name, value in values.items() if name not in ("passages", "question")}
+    tour.promise("nothing of the old run is left in the state", rest, values_before)
     tour.promise("nor in the history", tour.writers(thread), [kept["run_id"], new["run_id"]])
 
 

@@ -226,5 +226,10 @@ def install_handlers() -> None:
             _inherited: Callable[..., Any] = inherited
             _inherited(signum, frame)
 
+    def on_thread_end(args: threading.ExceptHookArgs) -> None:
+        if not issubclass(args.exc_type, Interruption):  # that one was ours
+            threading.__excepthook__(args)
+
+    threading.excepthook = on_thread_end
     signal.signal(INTERRUPT_SIGNAL, on_interrupt)
     signal.signal(signal.SIGTERM, on_terminate)

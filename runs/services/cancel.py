@@ -1,6 +1,6 @@
 """Cancel: the row changes first, the worker is told at once, the fence makes whatever it still does harmless."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from uuid import UUID
 
 from django.db import transaction
@@ -68,7 +68,8 @@ def cancel_runs(
 
     A run that has ended meanwhile is left alone. Never waits for two threads at once.
     """
-    wanted = Run.objects.visible_to(actor.owner).filter(status__in=list(statuses))
+    wanted_statuses = frozenset(statuses)
+    wanted = Run.objects.visible_to(actor.owner).filter(status__in=list(wanted_statuses))
     if thread_id is not None:
         wanted = wanted.filter(thread_id=thread_id)
     if run_ids is not None:
@@ -77,22 +78,31 @@ def cancel_runs(
     for found_thread, found_run in wanted.values_list("thread_id", "pk"):
         by_thread.setdefault(found_thread, set()).add(found_run)
     cancelled: list[Run] = []
+    reason = reason or f"cancelled by {actor.name}"
     for found_thread, found_runs in by_thread.items():
-        cancelled += _cancel_on_thread(found_thread, found_runs, actor, CancelAction(action), reason)
+        cancelled += _cancel_on_thread(
+            found_thread, found_runs, wanted_statuses, actor=actor, action=CancelAction(action), reason=reason
+        )
     return cancelled
 
 
 @transaction.atomic(durable=True)
 def _cancel_on_thread(
-    thread_id: UUID, run_ids: set[UUID], actor: Actor, action: CancelAction, reason: str
+    thread_id: UUID,
+    run_ids: set[UUID],
+    statuses: Collection[RunStatus],
+    *,
+    actor: Actor,
+    action: CancelAction,
+    reason: str,
 ) -> list[Run]:
     try:
         locked = lock_thread(thread_id, owner=actor.owner)
     except ThreadNotFound:  # deleted since it was listed
         return []
-    cancelled = [run for run in locked.in_flight if run.pk in run_ids and run.deleted_at is None]
+    cancelled = [run for run in locked.in_flight if run.pk in run_ids and run.status in statuses]
     for run in cancelled:
-        stop_run(locked, run, action=action, actor=actor, reason=reason or f"cancelled by {actor.name}")
+        stop_run(locked, run, action=action, actor=actor, reason=reason)
     if cancelled:
         release(locked)
     return cancelled

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from django.db import transaction
 
+from runs.errors import CheckpointNotFound, Fenced, ThreadNotFound
 from runs.jsonvalues import check_storable
 from runs.locks import LockedThread, lock_attempt, lock_thread
 from runs.models import Checkpoint, Run
@@ -21,7 +22,10 @@ def write_checkpoint(
     The thread is locked first, then the run by its attempt: a write that waited behind a rollback finds itself fenced.
     """
     check_storable(delta, "yielded value")
-    locked = lock_thread(thread_id, deleted=True)
+    try:
+        locked = lock_thread(thread_id, deleted=True)
+    except ThreadNotFound:  # removed while the executor did not know that it had been given up
+        raise Fenced from None
     run = lock_attempt(run_id, attempt)
     if report is not None and (columns := report.columns()):
         update_run(run, **columns)
@@ -47,10 +51,17 @@ def append_checkpoint(locked: LockedThread, run: Run, delta: dict[str, Any], *, 
 
 
 def starting_checkpoint(head_id: UUID | None, run: Run) -> Checkpoint | None:
-    """The checkpoint an attempt continues from: the head, or the fork it was created with if it has not moved yet."""
+    """The checkpoint an attempt continues from: the head, or the fork it was created with if it has not moved yet.
+
+    Raises CheckpointNotFound if the fork was given up while the run waited.
+    """
     forked = run.kwargs.get("checkpoint_id")
-    start = forked if forked is not None and head_id == run.base_id else head_id
-    return None if start is None else Checkpoint.objects.filter(pk=start).first()
+    if forked is None or head_id != run.base_id:
+        return None if head_id is None else Checkpoint.objects.filter(pk=head_id).first()
+    start = Checkpoint.objects.forkable().filter(thread=run.thread_id, pk=forked).first()
+    if start is None:
+        raise CheckpointNotFound
+    return start
 
 
 def _metadata(run: Run, step: int) -> dict[str, Any]:

@@ -137,6 +137,7 @@ def _check_checkpoint(locked: LockedThread, spec: RunSpec) -> None:
 
 def _insert(locked: LockedThread, run: Run, spec: RunSpec, actor: Actor) -> None:
     run.thread = locked.thread
+    run.created_at = run.updated_at = locked.now
     run.owner_id = locked.thread.owner_id
     if spec.after_seconds:
         run.not_before = locked.now + timedelta(seconds=spec.after_seconds)

@@ -7,7 +7,7 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef
 
 from runs.conf import runs_settings
-from runs.locks import lock_thread, try_lock_thread
+from runs.locks import try_lock_thread
 from runs.models import Checkpoint, ClockTimestamp, IdempotencyKey, Run, Thread
 
 BATCH = 100
@@ -22,6 +22,7 @@ def remove_deleted_threads(limit: int = BATCH) -> int:
 
 @transaction.atomic(durable=True)
 def _remove_thread(thread_id: UUID) -> bool:
+    _unbind_keys(*Run.objects.filter(thread_id=thread_id).values_list("pk", flat=True))
     locked = try_lock_thread(thread_id)
     if locked is None or locked.runs or locked.thread.deleted_at is None:
         return False
@@ -40,7 +41,9 @@ def remove_deleted_runs(limit: int = BATCH) -> int:
 
 @transaction.atomic(durable=True)
 def _remove_run(run_id: UUID, thread_id: UUID) -> bool:
-    lock_thread(thread_id, deleted=True)
+    _unbind_keys(run_id)
+    if try_lock_thread(thread_id) is None:
+        return False
     _remove_given_up_checkpoints(run_id)
     removed, _ = Run.objects.filter(pk=run_id, leased=False, deleted_at__isnull=False).delete()
     return bool(removed)
@@ -50,6 +53,11 @@ def _remove_given_up_checkpoints(run_id: UUID) -> None:
     """Without their run nothing would say that they were given up, and they could be forked."""
     kept = Checkpoint.objects.forkable().filter(run_id=run_id)
     Checkpoint.objects.filter(run_id=run_id).exclude(pk__in=kept.values("pk")).delete()
+
+
+def _unbind_keys(*run_ids: UUID) -> None:
+    """Whoever removes runs locks their keys before the thread, as a create does."""
+    IdempotencyKey.objects.filter(run__in=run_ids).update(run=None)
 
 
 def forget_idempotency_keys() -> int:

@@ -15,6 +15,15 @@ from project.local.errors import CannotStart
 from project.local.home import ROOT, Home
 from project.local.processes import last_lines, spawn
 
+# What would make it share the engines or the accounts of another.
+_OF_ANOTHER = (
+    "DATABASE_URL",
+    "REDIS_URL",
+    "CELERY_BROKER_URL",
+    "SECRET_KEY",
+    "RUNYARD_API_KEY",
+    "RUNYARD_ADMIN_PASSWORD",
+)
 START_TIMEOUT = 120.0
 STOP_TIMEOUT = 90.0
 
@@ -34,7 +43,7 @@ class RunningServer:
 def running_server(
     home: Path | None = None, *, port: int = 0, flower_port: int = 0, environment: Mapping[str, str] | None = None
 ) -> Iterator[RunningServer]:
-    """What `make up` starts, with its data in `home` (a temporary directory unless given) and its log in up.log there.
+    """What `make up` starts, on engines of its own; data and up.log in `home`, by default a temporary directory.
 
     Port 0 takes any free one. Enter it from the main thread: the stack ends with the thread that has started it.
     """
@@ -42,12 +51,13 @@ def running_server(
         directory = home or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="runyard-")))
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         log = directory / "up.log"
+        inherited = {name: value for name, value in os.environ.items() if name not in _OF_ANOTHER}
         own = {"RUNYARD_HOME": str(directory), "PORT": str(port), "FLOWER_PORT": str(flower_port)}
         process = spawn(
             [sys.executable, "-m", "project.local.up"],
             log=log,
             death_signal=signal.SIGTERM,
-            environment={**os.environ, **own, **(environment or {})},
+            environment={**inherited, **own, **(environment or {})},
             directory=ROOT,
         )
         stack.callback(_stop, process)

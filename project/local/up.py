@@ -45,8 +45,9 @@ def _up(home: Home, console: Console) -> int:
     workers, password = _number_of_workers(), _operator_password(home)
     console.say(f"data is in {home.path}")
     with started_engines(home) as engines:
-        home.settings.update({**engines.values, "SECRET_KEY": home.settings.secret("SECRET_KEY")})
-        environment = {**home.settings.read(), **os.environ, "RUNYARD_HOME": str(home.path)}
+        found = {**engines.values, "SECRET_KEY": home.settings.secret("SECRET_KEY")}
+        home.settings.update(found)
+        environment = {**os.environ, **found, "RUNYARD_HOME": str(home.path)}
         accounts = _prepare(home, environment, password)
         home.credentials.update({"RUNYARD_API_KEY": accounts["api_key"], "RUNYARD_URL": ports.urls["API"]})
 

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import environ
 
+import runs
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
 
@@ -29,6 +31,7 @@ INSTALLED_APPS = [
     "runs",
 ]
 MIDDLEWARE = [
+    "runs.api.request_id.RequestIdMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -87,6 +90,43 @@ RUNS = {
         "passages": "examples.passages:passages",
     },
     "MAX_RUN_SECONDS": env.float("RUNYARD_MAX_RUN_SECONDS", default=3600.0),
+    # Everything else there is, as a JSON object; see runs/conf.py.
+    **env.json("RUNYARD_RUNS_SETTINGS", default={}),
+}
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "runs.api.authentication.ApiKeyAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_SCHEMA_CLASS": "runs.api.schema.ApiSchema",
+    "DEFAULT_METADATA_CLASS": None,  # OPTIONS is not part of the API
+    "EXCEPTION_HANDLER": "runs.api.errors.handle",
+    "URL_FORMAT_OVERRIDE": None,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Runyard",
+    "DESCRIPTION": "Threads, runs and assistants: LangGraph's API, with members and options of its own.",
+    "VERSION": runs.__version__,
+    "OAS_VERSION": "3.1.0",
+    "COMPONENT_SPLIT_PATCH": False,
+    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_AUTHENTICATION": [],  # the document tells nothing that the source does not
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+    "SWAGGER_UI_SETTINGS": {"persistAuthorization": True},
+    "ENUM_NAME_OVERRIDES": {
+        "RunStatus": "runs.states.RunStatus",
+        "ThreadStatus": "runs.states.ThreadStatus",
+        "MultitaskStrategy": "runs.states.MultitaskStrategy",
+        "CancelAction": "runs.states.CancelAction",
+        "DisconnectMode": "runs.states.DisconnectMode",
+    },
 }
 
 # Celery. The queue carries hints; the settings say what happens to a message, never what happens to a run.

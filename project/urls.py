@@ -1,9 +1,15 @@
-"""Routes: LangGraph's paths at the root, operators' pages beside them."""
+"""Routes: LangGraph's paths at the root, operators' pages and documentation beside them."""
 
 from django.contrib import admin
 from django.urls import include, path
+from drf_spectacular.views import SpectacularJSONAPIView, SpectacularRedocView, SpectacularSwaggerView
 
 urlpatterns = [
     path("admin/", admin.site.urls),
+    path("openapi.json", SpectacularJSONAPIView.as_view(), name="openapi"),
+    path("docs", SpectacularSwaggerView.as_view(url_name="openapi"), name="docs"),
+    path("redoc", SpectacularRedocView.as_view(url_name="openapi"), name="redoc"),
     path("", include("runs.api.urls")),
 ]
+handler404 = "runs.api.errors.not_found"
+handler500 = "runs.api.errors.server_error"

@@ -1,5 +1,32 @@
-"""Routes of the REST API."""
+"""Routes of the REST API. Ids are taken as text, so that a bad one is told what is wrong with it instead of a 404."""
 
-from django.urls.resolvers import URLPattern, URLResolver
+from django.urls import path
 
-urlpatterns: list[URLPattern | URLResolver] = []
+from runs.api import assistants, cancel, runs, system, thread_states, threads, wait
+
+_THREAD = "threads/<str:thread_id>"
+_RUN = f"{_THREAD}/runs/<str:run_id>"
+
+urlpatterns = [
+    path("ok", system.OkView.as_view(), name="ok"),
+    path("info", system.InfoView.as_view(), name="info"),
+    path("assistants/search", assistants.AssistantSearchView.as_view(), name="assistant-search"),
+    path("assistants/count", assistants.AssistantCountView.as_view(), name="assistant-count"),
+    path("assistants/<str:assistant_id>", assistants.AssistantView.as_view(), name="assistant"),
+    path("threads", threads.ThreadsView.as_view(), name="threads"),
+    path("threads/search", threads.ThreadSearchView.as_view(), name="thread-search"),
+    path("threads/count", threads.ThreadCountView.as_view(), name="thread-count"),
+    path(_THREAD, threads.ThreadView.as_view(), name="thread"),
+    path(f"{_THREAD}/state", thread_states.StateView.as_view(), name="state"),
+    path(f"{_THREAD}/state/checkpoint", thread_states.StateAtView.as_view(), name="state-at"),
+    path(
+        f"{_THREAD}/state/<str:checkpoint_id>", thread_states.StateAtCheckpointView.as_view(), name="state-checkpoint"
+    ),
+    path(f"{_THREAD}/history", thread_states.HistoryView.as_view(), name="history"),
+    path(f"{_THREAD}/runs", runs.RunsView.as_view(), name="runs"),
+    path(f"{_THREAD}/runs/wait", wait.WaitView.as_view(), name="run-wait"),
+    path(_RUN, runs.RunView.as_view(), name="run"),
+    path(f"{_RUN}/cancel", cancel.CancelView.as_view(), name="run-cancel"),
+    path(f"{_RUN}/join", wait.JoinView.as_view(), name="run-join"),
+    path("runs/cancel", cancel.BulkCancelView.as_view(), name="bulk-cancel"),
+]

@@ -49,3 +49,10 @@ def queue_position(run: Run) -> int | None:
     begun = others.filter(attempt__gte=1).count()
     earlier = others.filter(attempt=0, sequence__lt=run.sequence).count()
     return earlier + begun if run.attempt == 0 else 0
+
+
+def queue_positions(thread_id: UUID) -> dict[UUID, int]:
+    """Return `queue_position` of every pending run of the thread, in one statement."""
+    in_flight = Run.objects.filter(thread_id=thread_id).in_flight().values_list("pk", "status", "attempt", "sequence")
+    queue = sorted(in_flight, key=lambda run: (run[2] == 0, run[3]))
+    return {pk: place for place, (pk, status, _, _) in enumerate(queue) if status == RunStatus.PENDING}

@@ -1,0 +1,33 @@
+"""The Idempotency-Key header of a create."""
+
+import re
+from typing import Any
+
+from drf_spectacular.utils import OpenApiParameter
+from rest_framework.request import Request
+
+from runs.errors import InvalidRequest
+from runs.services.idempotency import Idempotency
+
+HEADER = "Idempotency-Key"
+MAX_LENGTH = 255
+REPLAYED = "Idempotency-Replayed"
+_ACCEPTABLE = re.compile(rf"[ -~]{{1,{MAX_LENGTH}}}")
+
+PARAMETER = OpenApiParameter(
+    HEADER,
+    {"type": "string", "maxLength": MAX_LENGTH},
+    OpenApiParameter.HEADER,
+    description="The same key and body again present the run that was made before, and make none.",
+)
+
+
+def idempotency_of(request: Request, body: Any) -> Idempotency | None:
+    """Return the key with the route and the body it belongs to; None if none was sent. Raises InvalidRequest."""
+    sent = request.headers.get(HEADER)
+    if sent is None:
+        return None
+    key = sent.strip()
+    if not _ACCEPTABLE.fullmatch(key):
+        raise InvalidRequest(f"{HEADER} must be 1 to {MAX_LENGTH} printable ASCII characters.")
+    return Idempotency.of(key=key, route=f"{request.method} {request.path}", body=body)

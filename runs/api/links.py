@@ -1,0 +1,34 @@
+"""Addresses of runs for headers: relative to the API's base URL, to which SDKs append them, never to the host."""
+
+from typing import Any
+
+from drf_spectacular.utils import OpenApiParameter
+
+from runs.models import Run
+
+CONTENT_LOCATION = OpenApiParameter(
+    "Content-Location", str, OpenApiParameter.HEADER, response=[200], description="Where the run is."
+)
+LOCATION = OpenApiParameter(
+    "Location",
+    str,
+    OpenApiParameter.HEADER,
+    response=[200],
+    description="Where to wait again if the connection breaks.",
+)
+
+
+def run_path(thread_id: Any, run_id: Any) -> str:
+    """Where a run is."""
+    return f"/threads/{thread_id}/runs/{run_id}"
+
+
+def run_headers(run: Run) -> dict[str, str]:
+    """Tell where the run is; SDKs read its id from here."""
+    return {"Content-Location": run_path(run.thread_id, run.pk)}
+
+
+def join_headers(run: Run) -> dict[str, str]:
+    """Tell also where to wait for the run; SDKs go on there when a connection is cut."""
+    where = run_path(run.thread_id, run.pk)
+    return {"Location": f"{where}/join", "Content-Location": where}

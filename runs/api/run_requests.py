@@ -1,0 +1,202 @@
+"""What may be asked of runs: the body of a create, checked and turned into what the service takes."""
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from runs.api.errors import Contradiction
+from runs.api.fields import (
+    AnyField,
+    FlagField,
+    IdField,
+    NothingField,
+    NumberField,
+    ObjectField,
+    StrictSerializer,
+    TextField,
+    WholeNumberField,
+    parse_uuid,
+)
+from runs.api.presenters import KWARGS
+from runs.api.thread_requests import RootCheckpoint
+from runs.assistants import Assistant, registry
+from runs.errors import InvalidRequest, NotFound, UnknownAssistant
+from runs.services.create import RunSpec
+from runs.states import DisconnectMode, MultitaskStrategy
+
+STREAM_MODES = (
+    "values",
+    "updates",
+    "custom",
+    "messages",
+    "messages-tuple",
+    "tasks",
+    "checkpoints",
+    "events",
+    "debug",
+)
+_LONGEST_DELAY_SECONDS = 366 * 24 * 3600
+_MOST_ATTEMPTS = 100
+_LONGEST_MODEL_NAME = 128
+_ONLY_GRAPHS = "Only graphs have this; the assistants of this server are functions."
+
+
+class AssistantNotFound(NotFound):
+    """There is no assistant with this id."""
+
+    code = "assistant_not_found"
+
+
+_MODE = {"type": "string", "enum": list(STREAM_MODES)}
+
+
+@extend_schema_field({"oneOf": [_MODE, {"type": "array", "items": _MODE}]})
+class StreamModeField(AnyField):
+    """One mode or a list of modes; an empty list means "values"."""
+
+    def to_internal_value(self, data: Any) -> list[str]:
+        """Return the modes as a list, each once."""
+        modes = [data] if isinstance(data, str) else data
+        if not isinstance(modes, list) or any(mode not in STREAM_MODES for mode in modes):
+            raise serializers.ValidationError(f"Must be one or a list of: {', '.join(STREAM_MODES)}.")
+        return list(dict.fromkeys(modes)) or ["values"]
+
+
+class StrategyField(serializers.ChoiceField):
+    """A string; whether it is a strategy is decided by the service, whose error names those that are supported."""
+
+    def to_internal_value(self, data: Any) -> str:
+        """Refuse what is not text."""
+        if not isinstance(data, str):
+            raise serializers.ValidationError("Not a valid string.")
+        return data
+
+
+class ConfigSerializer(serializers.Serializer[Any]):
+    """The members of `config` that mean something here; others are kept for the assistant."""
+
+    configurable = ObjectField(required=False, allow_null=True)
+    metadata = ObjectField(required=False, allow_null=True)
+
+    def to_internal_value(self, data: Any) -> Any:
+        """Check what is known and keep all of it."""
+        known = super().to_internal_value(data)
+        return {**data, **{name: value or {} for name, value in known.items()}}
+
+
+class RunCreate(StrictSerializer):
+    """POST /threads/{thread_id}/runs and .../runs/wait."""
+
+    assistant_id = TextField(help_text="The name or the id of an assistant.")
+    input = AnyField(required=False, help_text="What the assistant gets; null: continue from the thread's state.")
+    metadata = ObjectField(default=dict)
+    config = ConfigSerializer(required=False)
+    context = ObjectField(required=False)  # type: ignore[assignment] # a member of the JSON, not DRF's context
+    checkpoint = RootCheckpoint(required=False)
+    checkpoint_id = IdField(required=False, help_text="Fork from this checkpoint of the thread.")
+    stream_mode = StreamModeField(default=lambda: ["values"])
+    stream_subgraphs = FlagField(default=False)
+    stream_resumable = FlagField(default=False)
+    on_disconnect = serializers.ChoiceField(DisconnectMode.choices, required=False)
+    multitask_strategy = StrategyField(MultitaskStrategy.choices, required=False)
+    if_not_exists = serializers.ChoiceField(["reject", "create"], default="reject")
+    after_seconds = NumberField(min_value=0, max_value=_LONGEST_DELAY_SECONDS, required=False)
+    timeout_seconds = NumberField(required=False, help_text="Time limit of one attempt.")
+    max_attempts = WholeNumberField(min_value=1, max_value=_MOST_ATTEMPTS, required=False)
+    durability = serializers.ChoiceField(
+        ["sync", "async"], required=False, help_text="Every step is durable before the next begins, with either."
+    )
+    on_completion = serializers.ChoiceField(["keep"], required=False, help_text="Runs on a thread are kept.")
+
+    command = NothingField(instead=f"{_ONLY_GRAPHS} Send `input`.")
+    interrupt_before = NothingField(instead=_ONLY_GRAPHS)
+    interrupt_after = NothingField(instead=_ONLY_GRAPHS)
+    webhook = NothingField()
+    feedback_keys = NothingField()
+    # SDKs send these for servers with other features; there is nothing here that they could change.
+    checkpoint_during = AnyField(required=False)
+    strict_resume = AnyField(required=False)
+    langsmith_tracer = AnyField(required=False)
+
+
+def run_spec(asked: Mapping[str, Any], thread_id: UUID) -> RunSpec:
+    """What the service is asked for. Raises UnknownAssistant, AssistantNotFound, InvalidRequest, Contradiction."""
+    assistant = find_assistant(asked["assistant_id"])
+    config, context = _config_and_context(asked)
+    return RunSpec(
+        assistant=assistant.name,
+        kwargs=_kwargs(asked, config, context, _fork(asked, thread_id)),
+        metadata={**_names(assistant), **config.get("metadata", {}), **asked["metadata"]},
+        multitask_strategy=asked.get("multitask_strategy"),
+        on_disconnect=asked.get("on_disconnect"),
+        after_seconds=asked.get("after_seconds"),
+        timeout_seconds=asked.get("timeout_seconds"),
+        max_attempts=asked.get("max_attempts"),
+        model_name=_model_name(context),
+        create_thread=asked["if_not_exists"] == "create",
+    )
+
+
+def find_assistant(name_or_id: str) -> Assistant:
+    """Return the assistant. An id that is not known is missing, a name that is not known is a mistake."""
+    try:
+        return registry.get(name_or_id)
+    except UnknownAssistant:
+        if parse_uuid(name_or_id) is not None:
+            raise AssistantNotFound(f"Assistant with ID {name_or_id} not found") from None
+        raise
+
+
+def _config_and_context(asked: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """`config.configurable` and `context` are two names of the same thing: either is shown under both."""
+    config, context = dict(asked.get("config", {})), asked.get("context", {})
+    configurable = config.get("configurable", {})
+    if configurable and context:
+        raise Contradiction("Cannot specify both config.configurable and context. Prefer context.")
+    shared = context or configurable
+    return {**config, "configurable": shared}, shared
+
+
+def _model_name(context: Mapping[str, Any]) -> str | None:
+    """The model that was asked for; the assistant may report another one later."""
+    name = context.get("model_name")
+    return name.strip()[:_LONGEST_MODEL_NAME] or None if isinstance(name, str) else None
+
+
+def _fork(asked: Mapping[str, Any], thread_id: UUID) -> dict[str, str]:
+    """The checkpoint to fork from, which may be given in two ways."""
+    checkpoint = asked.get("checkpoint", {})
+    if checkpoint.get("thread_id", thread_id) != thread_id:
+        raise InvalidRequest("checkpoint.thread_id names another thread than the path.")
+    given = {asked.get("checkpoint_id"), checkpoint.get("checkpoint_id")} - {None}
+    if len(given) > 1:
+        raise InvalidRequest("checkpoint_id and checkpoint.checkpoint_id name different checkpoints.")
+    return {"checkpoint_id": str(given.pop())} if given else {}
+
+
+def _kwargs(
+    asked: Mapping[str, Any], config: dict[str, Any], context: dict[str, Any], fork: dict[str, str]
+) -> dict[str, Any]:
+    """The request as accepted, as clients find it on the run."""
+    return {
+        **KWARGS,
+        "input": asked.get("input"),
+        "config": config,
+        "context": context,
+        "stream_mode": asked["stream_mode"],
+        "subgraphs": asked["stream_subgraphs"],
+        "resumable": asked["stream_resumable"],
+        "durability": asked.get("durability", "sync"),
+        **fork,
+    }
+
+
+def _names(assistant: Assistant) -> dict[str, str]:
+    return {
+        "created_by": "system",
+        "graph_id": assistant.name,
+        "assistant_id": str(registry.assistant_id(assistant.name)),
+    }

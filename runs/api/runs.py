@@ -1,0 +1,85 @@
+"""/threads/{thread_id}/runs: create, list, read, delete."""
+
+from typing import ClassVar
+from uuid import UUID
+
+from drf_spectacular.utils import OpenApiResponse, extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from runs.api import idempotency
+from runs.api.fields import QuerySerializer
+from runs.api.links import CONTENT_LOCATION, run_headers
+from runs.api.pagination import query_limit_field, query_offset_field
+from runs.api.presenters import present_created, present_run, select
+from runs.api.responses import RUN_MEMBERS, CreatedRunSerializer, RunSerializer
+from runs.api.run_requests import RunCreate, run_spec
+from runs.api.view import ApiView, checked
+from runs.services.create import CreatedRun, create_run
+from runs.services.runs import get_run, list_runs, queue_position, queue_positions
+from runs.services.threads import delete_run
+from runs.states import RunStatus
+
+
+class RunListQuery(QuerySerializer):
+    """GET /threads/{thread_id}/runs."""
+
+    limit = query_limit_field()
+    offset = query_offset_field()
+    status = serializers.ChoiceField(RunStatus.choices, required=False)
+    select = serializers.ListField(child=serializers.ChoiceField(RUN_MEMBERS), required=False)
+
+
+class CreateView(ApiView):
+    """What creates runs."""
+
+    def create(self, request: Request, thread_id: UUID) -> tuple[CreatedRun, dict[str, str]]:
+        """Parse, create; return the run and the headers that tell about it."""
+        body = self.json()
+        spec = run_spec(checked(RunCreate(data=body)), thread_id)
+        key = idempotency.idempotency_of(request, body)
+        created = create_run(thread_id=thread_id, spec=spec, actor=self.actor, idempotency=key)
+        return created, {idempotency.REPLAYED: "true"} if created.replayed else {}
+
+
+class RunsView(CreateView):
+    """The runs of a thread."""
+
+    queries: ClassVar[dict[str, type[QuerySerializer]]] = {"GET": RunListQuery}
+
+    @extend_schema(
+        operation_id="create_run",
+        request=RunCreate,
+        parameters=[idempotency.PARAMETER, CONTENT_LOCATION],
+        responses=CreatedRunSerializer,
+    )
+    def post(self, request: Request, thread_id: UUID) -> Response:
+        """Accept a run; what it does to the runs in flight on the thread is its multitask strategy."""
+        created, headers = self.create(request, thread_id)
+        return Response(present_created(created), headers={**run_headers(created.run), **headers})
+
+    @extend_schema(operation_id="list_runs", responses=RunSerializer(many=True))
+    def get(self, request: Request, thread_id: UUID) -> Response:
+        """Return the thread's runs, the latest first; `select` leaves members out."""
+        wanted = dict(self.query)
+        chosen = wanted.pop("select", None)
+        runs = list_runs(thread_id=thread_id, owner=self.owner, **wanted)
+        places = queue_positions(thread_id) if any(run.is_in_flight for run in runs) else {}
+        return Response([select(present_run(run, place=places.get(run.pk)), chosen) for run in runs])
+
+
+class RunView(ApiView):
+    """One run."""
+
+    @extend_schema(operation_id="get_run", responses=RunSerializer)
+    def get(self, request: Request, thread_id: UUID, run_id: UUID) -> Response:
+        """Return the run."""
+        run = get_run(run_id=run_id, owner=self.owner, thread_id=thread_id)
+        return Response(present_run(run, place=queue_position(run)))
+
+    @extend_schema(operation_id="delete_run", responses={204: OpenApiResponse(description="Deleted.")})
+    def delete(self, request: Request, thread_id: UUID, run_id: UUID) -> Response:
+        """Stop the run if it is in flight, and delete it."""
+        delete_run(thread_id=thread_id, run_id=run_id, actor=self.actor)
+        return Response(status=204)

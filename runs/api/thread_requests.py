@@ -1,0 +1,166 @@
+"""What may be asked of threads."""
+
+from typing import Any
+
+from rest_framework import serializers
+
+from runs.api.extract import MAX_PATHS, Path, parse_path
+from runs.api.fields import (
+    AnyField,
+    FlagField,
+    IdField,
+    NothingField,
+    ObjectField,
+    QueryFlagField,
+    QuerySerializer,
+    StrictSerializer,
+    TextField,
+    parse_uuid,
+)
+from runs.api.pagination import limit_field, offset_field, query_limit_field
+from runs.api.responses import STATE_MEMBERS, THREAD_MEMBERS
+from runs.services.thread_search import SORT_COLUMNS, ThreadFilter
+from runs.states import ThreadStatus
+
+_NO_TTL = "Threads have no time to live here; delete them when they are no longer needed."
+_NO_SUBGRAPHS = "Only the root graph has states here: leave checkpoint_ns empty."
+
+
+class ThreadCreate(StrictSerializer):
+    """POST /threads."""
+
+    thread_id = IdField(required=False)
+    metadata = ObjectField(required=False)
+    if_exists = serializers.ChoiceField(["raise", "do_nothing"], default="raise")
+    ttl = NothingField(instead=_NO_TTL)
+    supersteps = NothingField()
+
+
+class ThreadPatch(StrictSerializer):
+    """PATCH /threads/{thread_id}."""
+
+    metadata = ObjectField(default=dict)
+    ttl = NothingField(instead=_NO_TTL)
+
+
+class ThreadQuery(QuerySerializer):
+    """GET /threads/{thread_id}."""
+
+    include = serializers.ChoiceField(["ttl"], required=False, help_text="Accepted; threads have no time to live.")
+
+
+class ThreadCount(StrictSerializer):
+    """POST /threads/count."""
+
+    metadata = ObjectField(required=False)
+    values = ObjectField(required=False)
+    status = serializers.ChoiceField(ThreadStatus.choices, required=False)
+
+
+class ExtractField(serializers.DictField):
+    """Alias -> path."""
+
+    child = TextField()
+
+    def to_internal_value(self, data: Any) -> dict[str, Path]:
+        """Parse the paths."""
+        paths = super().to_internal_value(data)
+        if len(paths) > MAX_PATHS:
+            raise serializers.ValidationError(f"At most {MAX_PATHS} paths.")
+        return {alias: parse_path(path) for alias, path in paths.items()}
+
+
+class ThreadSearch(ThreadCount):
+    """POST /threads/search."""
+
+    ids = serializers.ListField(child=IdField(), max_length=1000, required=False)
+    limit = limit_field()
+    offset = offset_field()
+    sort_by = serializers.ChoiceField(list(SORT_COLUMNS), default="updated_at")
+    sort_order = serializers.ChoiceField(["asc", "desc"], default="desc")
+    select = serializers.ListField(child=serializers.ChoiceField(THREAD_MEMBERS), required=False)
+    extract = ExtractField(required=False)
+
+
+def thread_filter(asked: dict[str, Any]) -> ThreadFilter:
+    """The part of a search or count that says which threads."""
+    return ThreadFilter(**{name: asked[name] for name in ("ids", "metadata", "values", "status") if name in asked})
+
+
+class StateMemberField(TextField):
+    """A member of a state, or "values.<key>" for one key of it."""
+
+    def to_internal_value(self, data: Any) -> str:
+        """Refuse what is neither."""
+        name = super().to_internal_value(data)
+        if name not in STATE_MEMBERS and not (name.startswith("values.") and name != "values."):
+            raise serializers.ValidationError(f"{name!r} is none of: {', '.join(STATE_MEMBERS)}, values.<key>.")
+        return name
+
+
+class StateQuery(QuerySerializer):
+    """GET .../state and .../state/{checkpoint_id}."""
+
+    subgraphs = QueryFlagField(default=False, help_text="Accepted; the root's state is all there is.")
+    select = serializers.ListField(child=StateMemberField(), required=False)
+
+
+class RootCheckpoint(StrictSerializer):
+    """A checkpoint of the root graph."""
+
+    checkpoint_id = IdField(required=False)
+    thread_id = IdField(required=False)
+    checkpoint_ns = TextField(required=False, allow_blank=True)
+    checkpoint_map = NothingField(instead=_NO_SUBGRAPHS)
+
+    def validate_checkpoint_ns(self, value: str) -> str:
+        """There are no subgraphs."""
+        if value:
+            raise serializers.ValidationError(_NO_SUBGRAPHS)
+        return value
+
+
+class StateAt(StrictSerializer):
+    """POST .../state/checkpoint."""
+
+    checkpoint = RootCheckpoint()
+    subgraphs = FlagField(default=False)
+    select = serializers.ListField(child=StateMemberField(), required=False)
+
+
+class BeforeField(AnyField):
+    """A checkpoint by its id, as {"checkpoint_id"}, or as {"configurable": {"checkpoint_id"}}: clients do all three."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        """Return its id."""
+        found = data
+        if isinstance(found, dict) and isinstance(found.get("configurable"), dict):
+            found = found["configurable"]
+        checkpoint_id = parse_uuid(found.get("checkpoint_id") if isinstance(found, dict) else found)
+        if checkpoint_id is None:
+            raise serializers.ValidationError("Must be the id of a checkpoint, or an object with its checkpoint_id.")
+        return checkpoint_id
+
+
+class HistoryBody(StrictSerializer):
+    """POST .../history."""
+
+    limit = limit_field()
+    before = BeforeField(required=False)
+    metadata = ObjectField(required=False)
+    checkpoint = RootCheckpoint(required=False)
+    select = serializers.ListField(child=StateMemberField(), required=False)
+
+    def validate_checkpoint(self, value: dict[str, Any]) -> dict[str, Any]:
+        """It names a subgraph, nothing else."""
+        if "checkpoint_id" in value:
+            raise serializers.ValidationError("Use `before` to start at a checkpoint.")
+        return value
+
+
+class HistoryQuery(QuerySerializer):
+    """GET .../history."""
+
+    limit = query_limit_field()
+    before = IdField(required=False, help_text="Start with the parent of this checkpoint.")
+    select = serializers.ListField(child=StateMemberField(), required=False)

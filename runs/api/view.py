@@ -1,0 +1,93 @@
+"""What every view of the API shares: who calls, and the checks of ids, bodies and queries that come before anything."""
+
+from typing import Any, ClassVar
+
+from rest_framework.exceptions import ValidationError
+from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from runs.actors import Actor
+from runs.api.authentication import actor_of
+from runs.api.body import NOTHING, read_json
+from runs.api.fields import QuerySerializer, StrictSerializer, parse_uuid
+from runs.errors import InvalidJSON, InvalidRequest
+
+_PATH_IDS = {"thread_id": "thread", "run_id": "run", "checkpoint_id": "checkpoint", "assistant_id": "assistant"}
+
+
+class JSONOnly(BaseContentNegotiation):
+    """JSON in, JSON out, whatever the headers say: clients of this API do not negotiate."""
+
+    def select_parser(self, request: Request, parsers: Any) -> Any:
+        """The first there is."""
+        return parsers[0]
+
+    def select_renderer(self, request: Request, renderers: Any, format_suffix: str | None = None) -> Any:
+        """The first there is."""
+        return renderers[0], renderers[0].media_type
+
+
+class ApiView(APIView):
+    """Authenticated unless a view says otherwise. Handlers get UUIDs, parse with `body` and `query`, call, present."""
+
+    content_negotiation_class = JSONOnly
+    #: Method -> the options its query string may have; none for a method that is not named.
+    queries: ClassVar[dict[str, type[QuerySerializer]]] = {}
+    request: Request
+    #: The checked query string.
+    query: dict[str, Any]
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Authenticate first, so that nobody else learns anything; then check the ids of the path and the query."""
+        super().initial(request, *args, **kwargs)
+        for name, noun in _PATH_IDS.items():
+            if name in kwargs:
+                self.kwargs[name] = _path_id(noun, kwargs[name])
+        method = "GET" if request.method == "HEAD" else str(request.method)
+        self.query = checked(self.queries.get(method, QuerySerializer).of(request))
+
+    def finalize_response(self, request: Request, response: Response, *args: Any, **kwargs: Any) -> Response:
+        """What belongs to one caller is kept by no cache."""
+        response.headers.setdefault("Cache-Control", "no-store")
+        return super().finalize_response(request, response, *args, **kwargs)
+
+    @property
+    def actor(self) -> Actor:
+        """The caller, for services that write."""
+        return actor_of(self.request)
+
+    @property
+    def owner(self) -> Any:
+        """The caller, for services that read: everything is filtered by it, also for staff."""
+        return self.request.user
+
+    def json(self) -> Any:
+        """The body as JSON. Raises InvalidJSON if it is empty, too, for only an object says that nothing was lost."""
+        value = read_json(self.request._request)
+        if value is NOTHING:
+            raise InvalidJSON("Invalid JSON in request body: it is empty. Send at least {}.")
+        return value
+
+    def body(self, serializer: type[StrictSerializer]) -> dict[str, Any]:
+        """The checked body."""
+        return checked(serializer(data=self.json()))
+
+    def no_body(self) -> None:
+        """Refuse options in the body of a request that takes its options from the query."""
+        if read_json(self.request._request) not in (NOTHING, None, {}):
+            raise InvalidRequest("This request takes no body; its options belong into the query string.")
+
+
+def checked(serializer: Any) -> dict[str, Any]:
+    """What the serializer makes of its data, or ValidationError."""
+    serializer.is_valid(raise_exception=True)
+    return dict(serializer.validated_data)
+
+
+def _path_id(noun: str, text: str) -> Any:
+    found = parse_uuid(text)
+    if found is None:
+        raise ValidationError(f"Invalid {noun} ID: must be a UUID")
+    return found

@@ -1,0 +1,105 @@
+"""Waiting for a run's result: join a run, or create one and wait for it.
+
+The answer begins before the run has ended, so its status is 200 in any case; white space, which JSON allows in front,
+keeps the connection alive, and an error is told in the body.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any, ClassVar
+from uuid import UUID
+
+from asgiref.sync import sync_to_async
+from django.db import InterfaceError, OperationalError, close_old_connections
+from django.http import StreamingHttpResponse
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiResponse, extend_schema
+from rest_framework.renderers import JSONRenderer
+from rest_framework.request import Request
+
+from runs.api import idempotency
+from runs.api.fields import QueryFlagField, QuerySerializer
+from runs.api.links import CONTENT_LOCATION, LOCATION, join_headers
+from runs.api.run_requests import RunCreate
+from runs.api.runs import CreateView
+from runs.api.view import ApiView
+from runs.api.waiting import finished
+from runs.errors import InvalidRequest, RunNotFound
+from runs.models import Run
+from runs.services.results import failure, final_values
+from runs.services.runs import get_run
+
+HEARTBEAT_SECONDS = 5.0
+_RETRY_SECONDS = 0.5
+_RESULT = {
+    200: OpenApiResponse(
+        OpenApiTypes.OBJECT,
+        description='The state the run ended with, or {"__error__": {"error", "message"}} if it failed.',
+    )
+}
+
+
+class JoinQuery(QuerySerializer):
+    """GET .../join."""
+
+    cancel_on_disconnect = QueryFlagField(default=False, help_text="Only false is supported.")
+
+
+class JoinView(ApiView):
+    """Wait for a run."""
+
+    queries: ClassVar[dict[str, type[QuerySerializer]]] = {"GET": JoinQuery}
+
+    @extend_schema(operation_id="join_run", parameters=[CONTENT_LOCATION, LOCATION], responses=_RESULT)
+    def get(self, request: Request, thread_id: UUID, run_id: UUID) -> StreamingHttpResponse:
+        """Answer when the run has ended."""
+        if self.query["cancel_on_disconnect"]:
+            raise InvalidRequest("cancel_on_disconnect: only false is supported; cancel the run instead.")
+        run = get_run(run_id=run_id, owner=self.owner, thread_id=thread_id)
+        return _result_of(run, self.owner, {})
+
+
+class WaitView(CreateView):
+    """Create a run and wait for it."""
+
+    @extend_schema(
+        operation_id="create_run_and_wait",
+        request=RunCreate,
+        parameters=[idempotency.PARAMETER, CONTENT_LOCATION, LOCATION],
+        responses=_RESULT,
+    )
+    def post(self, request: Request, thread_id: UUID) -> StreamingHttpResponse:
+        """Accept a run and answer when it has ended."""
+        created, headers = self.create(request, thread_id)
+        return _result_of(created.run, self.owner, headers)
+
+
+def _result_of(run: Run, owner: Any, headers: dict[str, str]) -> StreamingHttpResponse:
+    return StreamingHttpResponse(
+        _result(run.pk, owner),
+        content_type="application/json",
+        headers={**join_headers(run), "X-Accel-Buffering": "no", **headers},
+    )
+
+
+async def _result(run_id: UUID, owner: Any) -> AsyncIterator[bytes]:
+    while not await finished(run_id, within=HEARTBEAT_SECONDS):
+        yield b"\n"
+    while (answer := await sync_to_async(_answer)(run_id, owner)) is None:
+        yield b"\n"
+        await asyncio.sleep(_RETRY_SECONDS)
+    yield JSONRenderer().render(answer)
+
+
+def _answer(run_id: UUID, owner: Any) -> dict[str, Any] | None:
+    """What to tell about a run that has ended; None if the database cannot be asked now."""
+    try:
+        run = get_run(run_id=run_id, owner=owner)
+        failed = failure(run)
+        return final_values(run) if failed is None else {"__error__": failed}
+    except RunNotFound as error:
+        return {"__error__": {"error": "RunNotFound", "message": error.message}}
+    except (OperationalError, InterfaceError):
+        return None
+    finally:
+        close_old_connections()

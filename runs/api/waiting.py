@@ -1,0 +1,46 @@
+"""Waiting for a run without holding a thread or a database connection. It polls; a notification may replace that."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from uuid import UUID
+
+from asgiref.sync import sync_to_async
+from django.db import InterfaceError, OperationalError, close_old_connections
+
+from runs.services.results import is_finished, is_settled
+
+_FIRST_PAUSE_SECONDS = 0.02
+_LONGEST_PAUSE_SECONDS = 0.25
+
+
+async def finished(run_id: UUID, *, within: float) -> bool:
+    """Return True as soon as the run is terminal, False if it is not `within` these seconds."""
+    return await _becomes(is_finished, run_id, within)
+
+
+async def settled(run_id: UUID, *, within: float) -> bool:
+    """Return True as soon as the run is terminal and its executor has left, False if not `within` these seconds."""
+    return await _becomes(is_settled, run_id, within)
+
+
+async def _becomes(question: Callable[[UUID], bool], run_id: UUID, within: float) -> bool:
+    deadline = time.monotonic() + within
+    pause = _FIRST_PAUSE_SECONDS
+    while not await sync_to_async(_ask)(question, run_id):
+        left = deadline - time.monotonic()
+        if left <= 0:
+            return False
+        await asyncio.sleep(min(pause, left))
+        pause = min(pause * 1.5, _LONGEST_PAUSE_SECONDS)
+    return True
+
+
+def _ask(question: Callable[[UUID], bool], run_id: UUID) -> bool:
+    """Ask, and give the connection back: waiting must not use up the pool. A database that is away says nothing."""
+    try:
+        return question(run_id)
+    except (OperationalError, InterfaceError):
+        return False
+    finally:
+        close_old_connections()

@@ -1,0 +1,4 @@
+"""Everything here happens in real workers, so it happens in committed rows."""
+
+from tests.support.stage import db as db
+from tests.support.stage import stage as stage

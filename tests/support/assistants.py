@@ -1,0 +1,262 @@
+"""Test assistants: every way in which real ones spend their time, and misbehave. All write the ledger.
+
+Those that spend time do so until they are interrupted; nobody lets one of them run to its end.
+"""
+
+import asyncio
+import hashlib
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import psutil
+
+from runs.assistants import RunContext, assistant
+from tests.support.ledger import beat, entries, gate_is_open, note
+
+ANSWER = {"answer": 42}
+#: Longer than any test lasts.
+FOR_EVER = 3600.0
+
+
+def registrations() -> str:
+    """All of this module, as RUNYARD_ASSISTANTS."""
+    return ",".join(f"{name}={__name__}:{name}" for name in ASSISTANTS)
+
+
+@contextmanager
+def present(run: RunContext, **what: Any) -> Iterator[None]:
+    """Note when the assistant's code begins and when it has left, however it leaves."""
+    note(run.id, run.attempt, "start", **what)
+    try:
+        yield
+    finally:
+        note(run.id, run.attempt, "left", **what)
+
+
+def beat_for_ever(run: RunContext) -> None:
+    """What a busy assistant looks like."""
+    while True:
+        beat(run.id, run.attempt)
+
+
+def wait_at_gate(run: RunContext, name: object) -> None:
+    """Beat until the test opens the gate."""
+    while not gate_is_open(name):
+        beat(run.id, run.attempt)
+
+
+# Those that end
+
+
+@assistant
+def neighbour(run: RunContext, input: Any) -> dict[str, int]:
+    """Work until the test opens the gate named like the run, then answer."""
+    with present(run):
+        wait_at_gate(run, run.id)
+    return ANSWER
+
+
+@assistant
+def prompt(run: RunContext, input: Any) -> dict[str, int]:
+    """Answer at once, noting whether the process of the run named in the input is alive."""
+    predecessor = (input or {}).get("after")
+    alive = [pid for pid in {entry.pid for entry in entries(predecessor)} if is_alive(pid)] if predecessor else []
+    with present(run, alive=alive):
+        return ANSWER
+
+
+def is_alive(pid: int) -> bool:
+    """Whether the process exists and is more than an entry that its parent has not removed yet."""
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+@assistant
+def napper(run: RunContext, input: Any) -> dict[str, int]:
+    """Sleep for the number of seconds in the input, then answer."""
+    with present(run):
+        time.sleep(input["seconds"])
+    return ANSWER
+
+
+@assistant
+def quitter(run: RunContext, input: Any) -> None:
+    """Call sys.exit() although nobody asked for it."""
+    with present(run):
+        sys.exit(3)
+
+
+# Those that go on until they are interrupted, and heed it
+
+
+@assistant
+def sync_code(run: RunContext, input: Any) -> None:
+    """Plain Python."""
+    with present(run):
+        beat_for_ever(run)
+
+
+@assistant
+async def async_code(run: RunContext, input: Any) -> None:
+    """A coroutine that awaits most of the time."""
+    with present(run):
+        while True:
+            note(run.id, run.attempt, "beat")
+            await asyncio.sleep(0.01)
+
+
+@assistant
+def thread_code(run: RunContext, input: Any) -> None:
+    """Plain Python in a thread that the assistant waits for."""
+
+    def work() -> None:
+        with present(run, thread=True):
+            beat_for_ever(run)
+
+    thread = threading.Thread(target=work)
+    with present(run):
+        thread.start()
+        thread.join()
+
+
+@assistant
+def exiting(run: RunContext, input: Any) -> None:
+    """Call sys.exit() while being interrupted."""
+    with present(run):
+        try:
+            beat_for_ever(run)
+        finally:
+            sys.exit(3)
+
+
+@assistant
+def stepper(run: RunContext, input: Any) -> Iterator[dict[str, int]]:
+    """Yield a durable step whenever the test opens the next gate, "<run id>-<number>"."""
+    with present(run):
+        for number in range(100):
+            wait_at_gate(run, f"{run.id}-{number}")
+            yield {"step": number}
+            note(run.id, run.attempt, "stored", number=number)
+
+
+@assistant
+async def async_stepper(run: RunContext, input: Any) -> AsyncIterator[dict[str, int]]:
+    """The same as an async generator."""
+    with present(run):
+        for number in range(100):
+            while not gate_is_open(f"{run.id}-{number}"):
+                note(run.id, run.attempt, "beat")
+                await asyncio.sleep(0.01)
+            yield {"step": number}
+            note(run.id, run.attempt, "stored", number=number)
+
+
+@assistant
+def careful(run: RunContext, input: Any) -> None:
+    """Clean up for the number of seconds in the input after an interruption."""
+    with present(run):
+        try:
+            beat_for_ever(run)
+        finally:
+            note(run.id, run.attempt, "cleaning")
+            time.sleep(input["seconds"])
+            note(run.id, run.attempt, "cleaned")
+
+
+@assistant
+async def async_careful(run: RunContext, input: Any) -> None:
+    """Clean up, awaiting, after an interruption that hits code which does not await."""
+    with present(run):
+        try:
+            beat_for_ever(run)
+        finally:
+            note(run.id, run.attempt, "cleaning")
+            await asyncio.sleep(input["seconds"])
+            note(run.id, run.attempt, "cleaned")
+
+
+# Those that do not heed it
+
+
+@assistant
+def c_call(run: RunContext, input: Any) -> None:
+    """One call into C that does not return to Python for minutes."""
+    with present(run):
+        hashlib.pbkdf2_hmac("sha256", b"password", b"salt", 2_000_000_000)
+
+
+@assistant
+def stubborn(run: RunContext, input: Any) -> None:
+    """Ignore every interruption, unless the test opens the gate named like the run."""
+    with present(run):
+        while not gate_is_open(run.id):
+            try:
+                beat(run.id, run.attempt)
+            except BaseException:
+                note(run.id, run.attempt, "ignored")
+
+
+@assistant
+def littering(run: RunContext, input: Any) -> dict[str, int]:
+    """Answer, and leave a thread behind that no interruption ends."""
+    pool = ThreadPoolExecutor(1)
+    with present(run):
+        pool.submit(_ignore_everything, run)
+    return ANSWER
+
+
+def _ignore_everything(run: RunContext) -> None:
+    while True:
+        try:
+            beat(run.id, run.attempt)
+        except BaseException:
+            note(run.id, run.attempt, "ignored")
+
+
+# Those that die
+
+
+@assistant
+def killed_once(run: RunContext, input: Any) -> dict[str, int]:
+    """The first attempt is killed, as by the system when memory is short."""
+    with present(run):
+        if run.attempt == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+    return ANSWER
+
+
+@assistant
+def poison(run: RunContext, input: Any) -> None:
+    """Every attempt is killed."""
+    with present(run):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+ASSISTANTS = (
+    "neighbour",
+    "prompt",
+    "napper",
+    "quitter",
+    "sync_code",
+    "async_code",
+    "thread_code",
+    "exiting",
+    "stepper",
+    "async_stepper",
+    "careful",
+    "async_careful",
+    "c_call",
+    "stubborn",
+    "littering",
+    "killed_once",
+    "poison",
+)

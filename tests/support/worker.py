@@ -1,0 +1,109 @@
+"""A real `celery worker` against the engines of the test session."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from tests.support.assistants import registrations
+from tests.support.ledger import VARIABLE, wait_until
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+START_SECONDS = 45.0
+STOP_SECONDS = 20.0
+
+
+class WorkerProcess:
+    """One worker with its pool, killed with all its children at the end of the block.
+
+    `runs` goes over settings.RUNS. `faults` names parts of the product to break, see tests/support/faulty.py.
+    """
+
+    def __init__(
+        self, *, concurrency: int = 2, prefetch: int = 1, faults: tuple[str, ...] = (), runs: dict[str, Any] | None = None
+    ) -> None:
+        self._options = [f"--concurrency={concurrency}", f"--prefetch-multiplier={prefetch}"]
+        self._application = "tests.support.faulty" if faults else "project"
+        self._environment = {
+            "RUNYARD_ASSISTANTS": registrations(),
+            "RUNYARD_RUNS_SETTINGS": json.dumps(runs or {}),
+            "RUNYARD_TEST_FAULTS": ",".join(faults),
+        }
+        self.process: subprocess.Popen[bytes] | None = None
+        self._log = Path(os.environ[VARIABLE], f"worker-{id(self)}.log")
+
+    def __enter__(self) -> "WorkerProcess":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
+    @property
+    def pid(self) -> int:
+        """The main process."""
+        assert self.process is not None
+        return self.process.pid
+
+    @property
+    def name(self) -> str:
+        """The worker's name among Celery's."""
+        return f"test-{self.pid}@{socket.gethostname()}"
+
+    def start(self) -> None:
+        """Return when the worker consumes and has a lease."""
+        command = [sys.executable, "-m", "celery", "-A", self._application, "worker", "-l", "INFO", *self._options]
+        with self._log.open("wb") as output:
+            self.process = subprocess.Popen(  # the shell gives the name its pid; `exec` keeps it
+                ["/bin/sh", "-c", 'exec "$@" -n "test-$$@%h"', "sh", *command],
+                cwd=ROOT,
+                env=os.environ | self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        try:
+            wait_until(self._is_ready, "the worker to be ready", START_SECONDS)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; its log:\n{self.log}") from None
+
+    def _is_ready(self) -> bool:
+        from runs.models import Worker
+
+        assert self.process is not None
+        assert self.process.poll() is None, "the worker has ended"
+        return Worker.objects.filter(host=f"{socket.gethostname()}:{self.pid}", buried_at=None).exists()
+
+    @property
+    def log(self) -> str:
+        """What the worker has written so far."""
+        return self._log.read_text(errors="replace") if self._log.exists() else ""
+
+    def children(self) -> set[int]:
+        """The pids of the pool."""
+        return {child.pid for child in psutil.Process(self.pid).children()}
+
+    def send(self, signum: signal.Signals) -> None:
+        """Send a signal to the main process."""
+        os.kill(self.pid, signum)
+
+    def wait(self, seconds: float = STOP_SECONDS) -> int:
+        """Return the exit code of the main process when it has ended."""
+        assert self.process is not None
+        return self.process.wait(seconds)
+
+    def kill(self) -> None:
+        """End the main process and every child, whatever state they are in."""
+        if self.process is None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)  # a session of its own, see `start`
+        self.process.wait(STOP_SECONDS)

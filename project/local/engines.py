@@ -1,6 +1,7 @@
 """The two engines: those that DATABASE_URL and REDIS_URL name, else embedded ones in the home directory."""
 
 import os
+import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -44,7 +45,13 @@ def started_engines(home: Home) -> Iterator[Engines]:
 
 def _start(engine: Engine, engines: Engines, stack: ExitStack) -> str:
     stack.callback(engine.stop)
-    engine.start()
+    try:
+        engine.start()
+    except (PermissionError, subprocess.SubprocessError) as error:  # root without the rights of root, for instance
+        raise CannotStart(
+            f"{engine.name} cannot be started with the rights of this user: {error}. "
+            "Run as an ordinary user, or give DATABASE_URL and REDIS_URL."
+        ) from error
     engines.embedded.append(engine)
     return engine.url
 

@@ -62,19 +62,31 @@ def processes(addresses: Addresses, *, workers: int, password: str, home: Path) 
 
 def _web(port: int) -> Process:
     arguments = ("-m", "uvicorn", "project.asgi:application", "--host", LOOPBACK, "--port", str(port))
-    graceful = ("--timeout-graceful-shutdown", "5")
-    return Process("web", arguments + graceful, {"DATABASE_POOL_SIZE": WEB_CONNECTIONS})
+    manner = ("--lifespan", "off", "--timeout-graceful-shutdown", "5")
+    return Process("web", arguments + manner, {"DATABASE_POOL_SIZE": WEB_CONNECTIONS})
 
 
 def _worker(count: int) -> Process:
-    arguments = ("-m", "celery", "-A", "project", "worker", "--loglevel", "INFO", "--concurrency", str(count))
+    arguments = (
+        "-m",
+        "celery",
+        "--quiet",
+        "-A",
+        "project",
+        "worker",
+        "--loglevel",
+        "INFO",
+        "--concurrency",
+        str(count),
+    )
     # SIGTERM as SIGQUIT: runs get a last while and are then handed back, instead of being waited for.
-    return Process("worker", arguments, {"REMAP_SIGTERM": "SIGQUIT"}, patience=40.0)
+    environment = {"REMAP_SIGTERM": "SIGQUIT", "PYTHONWARNINGS": "ignore:You're running the worker with superuser"}
+    return Process("worker", arguments, environment, patience=40.0)
 
 
 def _flower(port: int, password: str, home: Path) -> Process:
     arguments = ("-m", "celery", "-A", "project", "flower", f"--address={LOOPBACK}", f"--port={port}")
-    memory = ("--persistent=True", f"--db={home / 'flower'}", "--state-save-interval=10000")
+    memory = ("--persistent=True", f"--db={home / 'flower'}", "--state-save-interval=10000", "--logging=error")
     # By the environment: an argument is there for every user of the machine to read.
     secret = {"FLOWER_BASIC_AUTH": f"operator:{password}", "FLOWER_PORT": str(port)}
     return Process("flower", arguments + memory, secret)

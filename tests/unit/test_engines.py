@@ -142,6 +142,17 @@ def test_redis_keeps_its_data_over_a_restart_and_asks_for_the_password(valkey: V
         stranger.ping()
 
 
+def test_where_the_machine_has_no_redis_the_wheel_brings_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    server = Valkey(tmp_path / "redis", log=tmp_path / "redis.log", password="secret")
+    server.start()
+    try:
+        with redis.Redis.from_url(server.url) as client:
+            assert client.info("server")["server_name"] == "valkey"
+    finally:
+        server.stop()
+
+
 def test_the_password_of_redis_is_not_among_its_arguments(valkey: Valkey) -> None:
     assert valkey.process is not None
     assert "secret" not in " ".join(psutil.Process(valkey.process.pid).cmdline())

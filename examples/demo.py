@@ -2,6 +2,7 @@
 
 import os
 import sys
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +12,7 @@ from langgraph_sdk import get_sync_client
 from langgraph_sdk.errors import APIError
 
 from examples.text import split_sections
-from examples.tour import STOPS, Broken, Tour
+from examples.tour import STOPS, WIDTH, Broken, Tour
 from project.local.errors import CannotStart
 from project.local.home import Home
 from project.local.running import running_server
@@ -36,7 +37,7 @@ def main() -> int:
 def take(tour: Tour) -> None:
     """Make every stop; one that breaks off is a broken promise and does not keep us from the next."""
     for number, stop in enumerate(STOPS, start=1):
-        print(f"\n{number}. {stop.__doc__}", flush=True)
+        print("", *textwrap.wrap(f"{number}. {stop.__doc__}", WIDTH), sep="\n", flush=True)
         try:
             stop(tour)
         except (Broken, APIError, httpx.HTTPError) as error:

@@ -42,12 +42,12 @@ def document_of(given: Any) -> str:
 
 
 def split_sections(document: str) -> list[Section]:
-    """Split a text at its Markdown headings. Long sections come in parts; code and tables are left out."""
+    """Split a text at its Markdown headings. Long sections come in parts; code, tables and lead-ins are left out."""
     sections: list[Section] = []
     title, sentences = "", list[str]()
     for kind, text in [*_blocks(document), ("heading", "")]:
         if kind == "text":
-            sentences += _SENTENCE_END.split(text)
+            sentences += [sentence for sentence in _SENTENCE_END.split(text) if not sentence.endswith(":")]
         if sentences and (kind == "heading" or len(words(" ".join(sentences))) > WORDS_IN_A_PART):
             sections.append(Section(title or f"Part {len(sections) + 1}", tuple(sentences)))
             sentences = []

@@ -1,5 +1,6 @@
 """The stops of the tour: each makes something happen, says what and why, and checks what was promised."""
 
+import textwrap
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,8 +15,8 @@ from examples.text import split_sections
 IN_FLIGHT = ("pending", "running")
 PATIENCE = 90.0
 LOOK_EVERY = 0.05
-FEW = 2
 WIDTH = 100
+INDENT = "    "
 
 
 class Broken(Exception):
@@ -38,9 +39,12 @@ class Tour:
         self.client.http.client.event_hooks = hooks
 
     def say(self, text: str) -> None:
-        """Tell the visitor, on one line of the terminal."""
-        text = " ".join(text.split())
-        print("    " + (text if len(text) <= WIDTH else text[: WIDTH - 1] + "…"), flush=True)
+        """Tell the visitor."""
+        print(textwrap.fill(text, WIDTH, initial_indent=INDENT, subsequent_indent=INDENT + "  "), flush=True)
+
+    def quote(self, text: str) -> None:
+        """Show the beginning of a text, on one line."""
+        print(INDENT + textwrap.shorten(text, WIDTH - len(INDENT), placeholder=" …"), flush=True)
 
     def promise(self, what: str, seen: Any, promised: Any) -> None:
         """Check one promise and remember how it went."""
@@ -50,7 +54,8 @@ class Tour:
         else:
             self.broken.append(what)
             self.say(f"✗ {what}")
-            print(f"      promised: {promised!r}\n      seen:     {seen!r}", flush=True)
+            self.say(f"  promised: {promised!r}")
+            self.say(f"  seen:     {seen!r}")
 
     def new_thread(self) -> str:
         """Create a thread and return its id."""
@@ -58,17 +63,17 @@ class Tour:
 
     def start(self, thread: str, assistant: str, strategy: MultitaskStrategy | None = None, **asked: Any) -> Run:
         """Post a run that reads the document."""
+        how = f", multitask_strategy={strategy}" if strategy else ""
+        self.say(f"POST /threads/{brief(thread)}/runs {assistant}{how}")
         given = {"document": self.document, **asked}
         run = self.client.runs.create(thread, assistant, input=given, multitask_strategy=strategy)
-        how = f", multitask_strategy={strategy!r}" if strategy else ""
-        self.say(f"POST /threads/{thread}/runs ({assistant}{how})")
-        self.say(f"  → {self.answers[-1]}, run {run['run_id']} is {run['status']}")
+        self.say(f"  {self.answers[-1]}: run {brief(run['run_id'])} is {run['status']}")
         return run
 
     def start_slow(self, thread: str, *, pause: float) -> Run:
         """Post a digest that rests after each section, and return when its first steps are in the thread's state."""
         run = self.start(thread, "digest", sentences=1, pause=pause)
-        wanted = 2 if self.sections > FEW else 1
+        wanted = 1 if self.sections < 3 else 2  # noqa: PLR2004 (of a short document only the first step comes soon)
         self.wait_until(lambda: self.steps_of(run) >= wanted, "the first steps are committed")
         self.say(f"{wanted} of {self.sections} sections are digested and durable")
         return run
@@ -121,6 +126,11 @@ class Tour:
         return list(dict.fromkeys(run for run in runs if isinstance(run, str)))
 
 
+def brief(id_: str) -> str:
+    """The end of an id: enough to tell one from another."""
+    return f"…{id_[-8:]}"
+
+
 def succeed(tour: Tour) -> None:
     """A run that succeeds. It works through the document; every section is a durable step that you can read at once."""
     thread = tour.new_thread()
@@ -129,7 +139,7 @@ def succeed(tour: Tour) -> None:
     while (status := tour.status(run)) in IN_FLIGHT or shown < tour.steps_of(run):
         for done in tour.values(thread).get("digest", [])[shown:]:
             shown += 1
-            tour.say(f"[{shown}/{tour.sections}] {done['title']}: {' '.join(done['sentences'])}")
+            tour.quote(f"[{shown}/{tour.sections}] {done['title']}: {' '.join(done['sentences'])}")
         time.sleep(LOOK_EVERY)
     tour.promise("the run ends as success", status, "success")
     tour.promise("it has digested every section", shown, tour.sections)
@@ -148,7 +158,7 @@ def reject(tour: Tour) -> None:
         tour.start(thread, "keywords", "reject")
         raise Broken("the second run was accepted")
     except ConflictError as error:
-        tour.say(f"  → {error.status_code} {error.code}: {error.message}")
+        tour.say(f"  {error.status_code} {error.code}: {error.message}")
         tour.promise("the answer is 409 thread_busy", (error.status_code, error.code), (409, "thread_busy"))
     known = [run["run_id"] for run in tour.client.runs.list(thread)]
     tour.promise("no second run was created", known, [first["run_id"]])
@@ -170,7 +180,7 @@ def enqueue(tour: Tour) -> None:
     values = tour.values(thread)
     tour.say("keywords: " + ", ".join(f"{found['word']} ({found['times']})" for found in values["keywords"]))
     for passage in values["passages"]:
-        tour.say(f"“{values['question']}” {passage['section']}: {passage['sentence']}")
+        tour.quote(f"“{values['question']}” {passage['section']}: {passage['sentence']}")
 
 
 def interrupt(tour: Tour) -> None:
@@ -192,7 +202,7 @@ def check_displacement(tour: Tour, old: Run, new: Run) -> None:
     tour.promise("the answer names the run that was displaced", dict(new)["displaced"], [old["run_id"]])
     now = tour.look(old)
     tour.promise("the old run is interrupted at once", now["status"], "interrupted")
-    tour.say(f"  its row says why: {now['reason']}")
+    tour.say(f"its row says why: {now['reason']}")
     tour.promise("the new one succeeds", tour.end_of(new), "success")
 
 
@@ -202,12 +212,12 @@ def roll_back(tour: Tour) -> None:
     kept = tour.start(thread, "keywords", count=3)
     tour.promise("a first run leaves a state", tour.end_of(kept), "success")
     before, values_before = tour.client.threads.get_state(thread)["checkpoint"], tour.values(thread)
-    tour.say(f"before: checkpoint {before['checkpoint_id']} with {sorted(values_before)}")
+    tour.say(f"before: {', '.join(sorted(values_before))} at checkpoint {before['checkpoint_id']}")
     old = tour.start_slow(thread, pause=tour.long_pause)
     new = tour.start(thread, "passages", "rollback", question="What is this about?", count=1)
     check_displacement(tour, old, new)
     parent, values = tour.client.threads.get_state(thread)["parent_checkpoint"], tour.values(thread)
-    tour.say(f"after: {sorted(values)}, on top of the checkpoint before")
+    tour.say(f"after: {', '.join(sorted(values))}")
     tour.promise("it started from the very checkpoint before", parent, before)
     rest = {name: value for name, value in values.items() if name not in ("passages", "question")}
     tour.promise("nothing of the old run is left in the state", rest, values_before)
@@ -224,7 +234,7 @@ def cancel_twice(tour: Tour) -> None:
         tour.client.runs.cancel(thread, run["run_id"], wait=wait)
         answers.append(tour.answers[-1])
         seen.append(tour.status(run))
-        tour.say(f"POST …/runs/{run['run_id']}/cancel?wait={int(wait)} → {answers[-1]}, the run is {seen[-1]}")
+        tour.say(f"POST …/runs/{brief(run['run_id'])}/cancel?wait={int(wait)} → {answers[-1]}, the run is {seen[-1]}")
     tour.promise("202 accepted, again and again; 204 once nothing executes it", answers, [202, 202, 204, 204])
     tour.promise("it is interrupted from the first answer on", seen, ["interrupted"] * 4)
     done = tour.start(thread, "keywords", "reject")
@@ -233,7 +243,7 @@ def cancel_twice(tour: Tour) -> None:
         tour.client.runs.cancel(thread, done["run_id"])
         raise Broken("a finished run was cancelled")
     except ConflictError as error:
-        tour.say(f"  → {error.status_code} {error.code}: {error.message}")
+        tour.say(f"  {error.status_code} {error.code}: {error.message}")
         tour.promise("a run that has succeeded cannot be cancelled", error.code, "not_cancellable")
 
 

@@ -19,6 +19,8 @@ Tides are caused by the moon. The moon pulls the water of the sea. Fishermen lik
 
 ## Harbours
 
+What ships want:
+
 - A harbour needs deep water.
 - Ships wait in the harbour for deep water.
 
@@ -67,7 +69,7 @@ def run_on(server: Server, state: dict[str, Any] | None = None, attempt: int = 1
     )
 
 
-def test_a_document_is_split_at_its_headings_without_code_and_tables() -> None:
+def test_a_document_is_split_at_its_headings_without_code_tables_and_lead_ins() -> None:
     sections = split_sections(DOCUMENT)
 
     assert [(section.title, len(section.sentences)) for section in sections] == [("Tides", 3), ("Harbours", 2)]

@@ -11,10 +11,13 @@ from runs.assistants import RunContext, assistant
 from runs.models import Checkpoint, ClockTimestamp, Run, Thread, Worker
 from runs.services.checkpoints import write_checkpoint
 from runs.services.create import CreatedRun, RunSpec, create_run
+from runs.services.idempotency import Idempotency
 from runs.services.lifecycle import Outcome, claim_run, executor_gone, finish_run
 from runs.services.threads import create_thread
 from runs.services.workers import bury_worker, register_worker
 from runs.states import Departure, RunStatus
+
+SYSTEM = system("test")
 
 #: Registered by the fixture `assistants`.
 ASSISTANTS = {
@@ -53,11 +56,18 @@ def make_thread(actor: Actor | None = None) -> Thread:
     return create_thread(actor=actor or make_actor())
 
 
-def create(thread: Thread, strategy: str = "enqueue", *, actor: Actor | None = None, **spec: Any) -> CreatedRun:
+def create(
+    thread: Thread,
+    strategy: str = "enqueue",
+    *,
+    actor: Actor | None = None,
+    idempotency: Idempotency | None = None,
+    **spec: Any,
+) -> CreatedRun:
     """Accept a run of `echo` (unless `assistant` says otherwise) on the thread, as its owner."""
     actor = actor or Actor(name=f"user:{thread.owner.username}", owner=thread.owner)
     wanted = RunSpec(**{"assistant": "echo", "multitask_strategy": strategy, **spec})
-    return create_run(thread_id=thread.pk, spec=wanted, actor=actor)
+    return create_run(thread_id=thread.pk, spec=wanted, actor=actor, idempotency=idempotency)
 
 
 def make_run(thread: Thread, strategy: str = "enqueue", **spec: Any) -> Run:
@@ -70,9 +80,14 @@ def make_worker(host: str = "host") -> Worker:
     return register_worker(host=host, version="1", capacity=4)
 
 
+def try_claim(run: Run, worker: Worker | None = None) -> Run | None:
+    """The run as a running attempt, or None if the claim is lost."""
+    return claim_run(run_id=run.pk, worker_id=(worker or make_worker()).pk)
+
+
 def claim(run: Run, worker: Worker | None = None) -> Run:
     """The run as a running attempt."""
-    claimed = claim_run(run_id=run.pk, worker_id=(worker or make_worker()).pk)
+    claimed = try_claim(run, worker)
     assert claimed is not None
     return claimed
 
@@ -110,6 +125,12 @@ def worker_of(run: Run) -> UUID:
 def expire(worker: Worker) -> None:
     """Let the worker's lease run out."""
     Worker.objects.filter(pk=worker.pk).update(expires_at=ClockTimestamp() - timedelta(seconds=1))
+
+
+def make_overdue(run: Run) -> Run:
+    """Let the run's time limit pass."""
+    Run.objects.filter(pk=run.pk).update(timeout_at=ClockTimestamp() - timedelta(seconds=1))
+    return run
 
 
 def bury(worker: Worker) -> None:

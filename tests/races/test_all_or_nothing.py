@@ -1,0 +1,71 @@
+"""A create that fails after it has displaced others: they go on, and nobody was told anything."""
+
+from typing import Any
+from unittest import mock
+from uuid import UUID
+
+import pytest
+from django.db import DatabaseError
+
+from runs.models import Checkpoint, Run, RunEvent, Thread
+from runs.states import MultitaskStrategy
+from tests.support.factories import create, finish, make_run, make_thread, running, step
+from tests.support.fixtures import Outbox
+from tests.support.race import rival_before
+
+pytestmark = pytest.mark.usefixtures("intact")
+
+DISPLACING = [MultitaskStrategy.INTERRUPT, MultitaskStrategy.ROLLBACK]
+
+
+def everything() -> list[Any]:
+    """All rows of all tables that a create writes."""
+    tables: list[Any] = [Thread, Run, RunEvent, Checkpoint]
+    return [list(table.objects.order_by("pk").values()) for table in tables]
+
+
+def busy_thread() -> tuple[Thread, Run]:
+    """A thread with a run that has made a step, and one that waits."""
+    thread = make_thread()
+    finish(running(thread), page=0)
+    run = running(thread)
+    step(run, page=1)
+    make_run(thread)
+    return thread, run
+
+
+@pytest.mark.parametrize("strategy", DISPLACING)
+@pytest.mark.parametrize("failure", [DatabaseError, KeyboardInterrupt], ids=["insert fails", "caller is cancelled"])
+def test_an_insert_that_fails_leaves_the_old_runs_untouched_and_unsignalled(
+    strategy: MultitaskStrategy, failure: type[BaseException], outbox: Outbox
+) -> None:
+    thread, run = busy_thread()
+    before = everything()
+    outbox.clear()
+    with mock.patch.object(Run, "save", side_effect=failure), pytest.raises(failure):
+        create(thread, strategy)
+    assert everything() == before
+    assert (outbox.published, outbox.told) == ([], [])
+    finish(run, page=2)
+
+
+@pytest.mark.parametrize("strategy", DISPLACING)
+def test_nobody_sees_a_displacement_before_the_new_run_exists(strategy: MultitaskStrategy, outbox: Outbox) -> None:
+    thread, _ = busy_thread()
+    outbox.clear()
+
+    def look() -> tuple[list[str], list[UUID]]:
+        assert outbox.told == []
+        return list(thread.runs.order_by("sequence").values_list("status", flat=True)), outbox.published
+
+    with rival_before("runs.services.create.write_event", look) as reader:
+        created = create(thread, strategy)
+    assert reader.outcome() == (["success", "running", "pending"], [])
+    assert outbox.commands() == ["interrupt_run", "revoke"]
+    assert [run.status for run in created.displaced] == ["interrupted", "interrupted"]
+
+
+def test_a_publish_that_fails_fails_nothing(outbox: Outbox) -> None:
+    with mock.patch("celery.app.base.Celery.send_task", side_effect=ConnectionError):
+        run = make_run(make_thread())
+    assert Run.objects.get(pk=run.pk).dispatches == 1

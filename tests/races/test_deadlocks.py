@@ -1,0 +1,152 @@
+"""Everything at once on few threads: whatever is refused is refused in our words, and nobody deadlocks."""
+
+import random
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from runs.errors import RunError
+from runs.models import Run, Thread, Worker
+from runs.services import recover, retention, workers
+from runs.services.cancel import cancel_run, cancel_runs
+from runs.services.idempotency import Idempotency
+from runs.services.lifecycle import time_out_run
+from runs.services.progress import Report, report_progress
+from runs.services.threads import delete_run, delete_thread, update_thread
+from runs.states import CancelAction, Departure, MultitaskStrategy, RunStatus
+from tests.support.factories import (
+    SYSTEM,
+    create,
+    expire,
+    finish,
+    leave,
+    make_actor,
+    make_overdue,
+    make_thread,
+    make_worker,
+    step,
+    try_claim,
+)
+from tests.support.race import racers
+from tests.support.scale import rounds
+
+pytestmark = pytest.mark.usefixtures("intact")
+
+
+class Hand:
+    """One caller that picks verbs and rows at random; the same seed picks the same."""
+
+    def __init__(self, seed: int, worker: Worker) -> None:
+        self.random = random.Random(seed)
+        self.worker = worker
+        self.actor = make_actor()
+
+    def act(self) -> None:
+        """Do one thing; a refusal is an answer."""
+        thread = self.random.choice(list(Thread.objects.filter(deleted_at=None)) or [make_thread(self.actor)])
+        with suppress(RunError):
+            self.random.choice(VERBS)(self, thread)
+
+    def pick(self, **which: Any) -> Run | None:
+        """Some run that is as wanted, if there is one."""
+        found = list(Run.objects.filter(**which).order_by("?")[:1])
+        return found[0] if found else None
+
+
+def _create(hand: Hand, thread: Thread) -> None:
+    key = Idempotency.of(key=str(hand.random.randrange(20)), route=f"{thread.pk}", body={})
+    create(
+        thread,
+        hand.random.choice(list(MultitaskStrategy)),
+        actor=hand.actor,
+        idempotency=hand.random.choice([None, key]),
+        after_seconds=hand.random.choice([None, None, 0.01]),
+    )
+
+
+def _create_queue(hand: Hand, thread: Thread) -> None:
+    for _ in range(3):
+        create(thread, "enqueue", actor=hand.actor)
+
+
+def _claim(hand: Hand, thread: Thread) -> None:
+    if run := hand.pick(status=RunStatus.PENDING, thread=thread):
+        try_claim(run, hand.worker)
+
+
+def _step(hand: Hand, thread: Thread) -> None:
+    if run := hand.pick(status=RunStatus.RUNNING):
+        step(run, page=hand.random.random())
+
+
+def _report(hand: Hand, thread: Thread) -> None:
+    if run := hand.pick(status=RunStatus.RUNNING):
+        report_progress(run_id=run.pk, attempt=run.attempt, report=Report(message_count=1))
+
+
+def _finish(hand: Hand, thread: Thread) -> None:
+    if run := hand.pick(status=RunStatus.RUNNING):
+        finish(run, hand.random.choice([RunStatus.SUCCESS, RunStatus.ERROR]))
+
+
+def _leave(hand: Hand, thread: Thread) -> None:
+    if run := hand.pick(leased=True):
+        leave(run, hand.random.choice(list(Departure)))
+
+
+def _cancel(hand: Hand, thread: Thread) -> None:
+    if run := hand.pick(thread=thread):
+        cancel_run(run_id=run.pk, actor=hand.actor, action=hand.random.choice(list(CancelAction)))
+
+
+def _cancel_many(hand: Hand, thread: Thread) -> None:
+    cancel_runs(actor=hand.actor, thread_id=thread.pk)
+
+
+def _time_out(hand: Hand, thread: Thread) -> None:
+    if run := hand.pick(status=RunStatus.RUNNING):
+        time_out_run(run_id=make_overdue(run).pk, attempt=run.attempt, actor=SYSTEM)
+
+
+def _delete_run(hand: Hand, thread: Thread) -> None:
+    if run := hand.pick(thread=thread):
+        delete_run(thread_id=thread.pk, run_id=run.pk, actor=hand.actor)
+
+
+def _replace_thread(hand: Hand, thread: Thread) -> None:
+    delete_thread(thread_id=thread.pk, actor=hand.actor)
+    make_thread(hand.actor)
+
+
+def _lose_worker(hand: Hand, thread: Thread) -> None:
+    expire(hand.worker)
+    recover.bury_expired_workers()
+    hand.worker = make_worker(str(uuid4()))
+
+
+VERBS: list[Callable[[Hand, Thread], Any]] = [
+    *[_create, _claim, _step, _finish] * 3,
+    *[_create_queue, _report, _leave, _cancel] * 2,
+    *[_cancel_many, _time_out, _delete_run, _replace_thread, _lose_worker],
+    lambda hand, thread: workers.renew_worker(hand.worker.pk),
+    lambda hand, thread: update_thread(thread_id=thread.pk, actor=hand.actor, metadata={"a": 1}),
+    lambda hand, thread: recover.recover_stalled_runs(),
+    lambda hand, thread: recover.dispatch_lost_runs(),
+    lambda hand, thread: retention.remove_deleted_runs(),
+    lambda hand, thread: retention.remove_deleted_threads(),
+]
+
+
+@pytest.mark.timeout(600)
+def test_random_verbs_from_eight_callers_never_deadlock_and_leave_everything_consistent() -> None:
+    for _ in range(5):
+        make_thread()
+    hands = [Hand(seed, make_worker()) for seed in range(8)]
+    with racers(8) as callers:
+        for _ in range(rounds(1500)):
+            outcomes = callers([partial(hand.act) for hand in hands])
+            assert outcomes == [None] * 8

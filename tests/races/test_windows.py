@@ -1,0 +1,97 @@
+"""Rivals put exactly between two steps of a service: whoever holds the thread's lock wins, the other one learns it."""
+
+import pytest
+
+from runs.errors import Fenced, NotCancellable, ThreadBusy
+from runs.models import Run
+from runs.services.cancel import cancel_run
+from runs.states import RunStatus
+from tests.races import windows
+from tests.support.factories import (
+    SYSTEM,
+    claim,
+    finish,
+    history,
+    leave,
+    make_run,
+    make_thread,
+    running,
+    step,
+    try_claim,
+)
+from tests.support.fixtures import Outbox
+from tests.support.race import rival_before
+from tests.support.scale import rounds
+
+pytestmark = [pytest.mark.usefixtures("intact"), pytest.mark.timeout(300)]
+
+
+def test_the_second_reject_waits_and_finds_the_thread_busy() -> None:
+    first, second = windows.admit_while_admitting()
+    assert isinstance(first, Run)
+    assert isinstance(second, ThreadBusy)
+
+
+def test_a_checkpoint_that_waited_behind_a_rollback_changes_nothing() -> None:
+    for _ in range(rounds(200)):
+        thread, run, outcome = windows.write_while_rolling_back()
+        assert isinstance(outcome, Fenced)
+        assert thread.head_id == run.base_id
+        assert thread.head is not None
+        assert thread.head.values == {"page": 0}
+
+
+def test_a_finish_that_waited_behind_a_create_dispatches_the_new_run(outbox: Outbox) -> None:
+    for _ in range(rounds(200)):
+        successor, published = windows.finish_while_enqueueing(outbox)
+        assert published == [successor.pk]
+
+
+def test_a_rollback_of_the_second_attempt_returns_to_before_the_first() -> None:
+    thread, before = windows.roll_back_the_second_attempt()
+    assert thread.head_id == before
+    assert before is not None
+
+
+def test_a_finish_that_waited_behind_a_cancel_is_fenced() -> None:
+    run = running(make_thread())
+    with rival_before("runs.services.cancel.stop_run", lambda: finish(run, page=1)) as late:
+        cancel_run(run_id=run.pk, actor=SYSTEM)
+    assert isinstance(late.outcome(), Fenced)
+    run.refresh_from_db()
+    assert (run.status, run.leased) == (RunStatus.INTERRUPTED, True)
+    assert run.thread.head_id is None
+
+
+def test_a_cancel_that_waited_behind_a_finish_is_told_the_status() -> None:
+    run = running(make_thread())
+    with rival_before("runs.services.lifecycle.lock_attempt", lambda: cancel_run(run_id=run.pk, actor=SYSTEM)) as late:
+        finish(run)
+    refused = late.outcome()
+    assert isinstance(refused, NotCancellable)
+    assert refused.extra == {"status": "success"}
+    assert history(run) == [(None, "pending"), ("pending", "running"), ("running", "success")]
+
+
+def test_a_claim_that_waited_behind_a_cancel_finds_nothing_to_do() -> None:
+    run = make_run(make_thread())
+    with rival_before("runs.services.cancel.stop_run", lambda: try_claim(run)) as late:
+        cancel_run(run_id=run.pk, actor=SYSTEM)
+    assert late.outcome() is None
+    assert history(run) == [(None, "pending"), ("pending", "interrupted")]
+
+
+def test_a_write_that_waited_behind_the_end_of_its_lease_is_fenced() -> None:
+    thread = make_thread()
+    run = running(thread)
+    step(run, page=1)
+    with rival_before("runs.services.lifecycle._hand_back", lambda: step(run, page=2)) as late:
+        leave(run)
+    assert isinstance(late.outcome(), Fenced)
+    again = claim(run)
+    thread.refresh_from_db()
+    assert (again.attempt, thread.head_id) == (2, None)
+
+
+def test_a_stopping_run_keeps_the_next_one_waiting() -> None:
+    assert windows.claim_beside_a_stopping_run() is None

@@ -1,4 +1,4 @@
-"""A file of variables, as django-environ reads it, for its owner's eyes only."""
+"""A file of variables, as django-environ and a shell read it, for its owner's eyes only."""
 
 import os
 import re
@@ -51,4 +51,4 @@ def write_private(path: Path, text: str) -> None:
 
 
 def _escape(value: str) -> str:
-    return re.sub(r'(["\\])', r"\\\1", value)
+    return re.sub(r'(["\\$`])', r"\\\1", value)

@@ -64,15 +64,22 @@ def test_a_secret_is_drawn_once_and_the_environment_wins(home: Home, monkeypatch
     assert home.settings.secret("A_SECRET") == "chosen"
 
 
-@pytest.mark.parametrize("value", ['with "quotes" and spaces', r"back\slash \n", "#hash", "it's", "a=b=c", "  ", ""])
-def test_settings_read_exactly_what_was_written(home: Home, value: str) -> None:
+@pytest.mark.parametrize(
+    "value", ['with "quotes" and spaces', r"back\slash \n", "#hash", "it's", "a=b=c", "$HOME `id`", "  ", ""]
+)
+def test_settings_and_shells_read_exactly_what_was_written(home: Home, value: str) -> None:
     class Elsewhere(environ.Env):  # type: ignore[misc]
         ENVIRON: dict[str, str] = {}
 
     home.settings.update({"VALUE": value, "OTHER": "untouched"})
     Elsewhere.read_env(str(home.settings.path))
 
+    shell = subprocess.run(
+        ["sh", "-c", '. "$0" && printf %s "$VALUE"', home.settings.path], capture_output=True, text=True, check=True
+    )
+
     assert Elsewhere.ENVIRON == home.settings.read() == {"VALUE": value, "OTHER": "untouched"}
+    assert shell.stdout == value
 
 
 def test_a_value_that_no_line_can_hold_is_refused_by_name(home: Home) -> None:

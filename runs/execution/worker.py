@@ -28,12 +28,13 @@ class _Process:
 
 
 _process = _Process()
+_PREFORK_ONLY = "Runs are executed by the prefork pool only: start the worker with --pool prefork."
 
 
 def current_slot() -> Slot:
     """The slot of this pool child. Raises ImproperlyConfigured outside of one: runs need the prefork pool."""
     if _process.slot is None:
-        raise ImproperlyConfigured("Runs are executed by the prefork pool only: start the worker with --pool prefork.")
+        raise ImproperlyConfigured(_PREFORK_ONLY)
     return _process.slot
 
 
@@ -44,13 +45,19 @@ def current_keeper() -> Keeper | None:
 
 @signals.worker_init.connect
 def on_worker_init(sender: Any = None, **_: Any) -> None:
-    """In the main process, before the pool is forked: the shared memory and the assistants' modules."""
+    """In the main process, before the pool is forked: the shared memory and the assistants' modules.
+
+    Exits if the worker could execute nothing: another exception would be logged by Celery, and the worker would start.
+    """
     from runs.execution import control  # noqa: F401 - registers the commands, over Celery's own
 
     if "prefork" not in getattr(sender.pool_cls, "__module__", str(sender.pool_cls)):
-        raise ImproperlyConfigured("Runs are executed by the prefork pool only: start the worker with --pool prefork.")
+        raise SystemExit(_PREFORK_ONLY)
     _process.table = SlotTable()
-    registry.registered()
+    try:
+        registry.registered()
+    except ImproperlyConfigured as error:
+        raise SystemExit(str(error)) from error
     connections.close_all()
 
 

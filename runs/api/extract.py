@@ -22,11 +22,11 @@ def parse_path(text: Any) -> Path:
     while position < len(text):
         match = _STEP.match(text, position)
         if match is None:
-            raise serializers.ValidationError(f"The path breaks off at character {position + 1}.")
+            raise serializers.ValidationError(f"{text!r} breaks off at character {position + 1}.")
         steps.append(match[1] if match[1] is not None else int(match[2]))
         position = match.end()
     if not steps or steps[0] not in _ROOTS:
-        raise serializers.ValidationError(f"The path must begin with one of: {', '.join(sorted(_ROOTS))}.")
+        raise serializers.ValidationError(f"{text!r} must begin with one of: {', '.join(sorted(_ROOTS))}.")
     return steps
 
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 from asgiref.sync import sync_to_async
-from django.db import InterfaceError, OperationalError, close_old_connections
+from django.db import InterfaceError, OperationalError
 from django.http import StreamingHttpResponse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiResponse, extend_schema
@@ -23,7 +23,7 @@ from runs.api.links import CONTENT_LOCATION, LOCATION, join_headers
 from runs.api.run_requests import RunCreate
 from runs.api.runs import CreateView
 from runs.api.view import ApiView
-from runs.api.waiting import finished
+from runs.api.waiting import finished, give_back_connection
 from runs.errors import InvalidRequest, RunNotFound
 from runs.models import Run
 from runs.services.results import failure, final_values
@@ -102,4 +102,4 @@ def _answer(run_id: UUID, owner: Any) -> dict[str, Any] | None:
     except (OperationalError, InterfaceError):
         return None
     finally:
-        close_old_connections()
+        give_back_connection()

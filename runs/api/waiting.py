@@ -6,7 +6,7 @@ from collections.abc import Callable
 from uuid import UUID
 
 from asgiref.sync import sync_to_async
-from django.db import InterfaceError, OperationalError, close_old_connections
+from django.db import InterfaceError, OperationalError, connection
 
 from runs.services.results import is_finished, is_settled
 
@@ -37,10 +37,16 @@ async def _becomes(question: Callable[[UUID], bool], run_id: UUID, within: float
 
 
 def _ask(question: Callable[[UUID], bool], run_id: UUID) -> bool:
-    """Ask, and give the connection back: waiting must not use up the pool. A database that is away says nothing."""
+    """Ask, and let go of the connection: waiting must not use up the pool. A database that is away says nothing."""
     try:
         return question(run_id)
     except (OperationalError, InterfaceError):
         return False
     finally:
-        close_old_connections()
+        give_back_connection()
+
+
+def give_back_connection() -> None:
+    """Return this thread's connection to the pool, unless a transaction is using it."""
+    if not connection.in_atomic_block:
+        connection.close()

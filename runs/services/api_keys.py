@@ -13,6 +13,7 @@ from runs.models import ApiKey, ClockTimestamp
 PREFIX_LENGTH = 8
 MIN_LENGTH = 16
 _USED_EVERY = timedelta(minutes=1)
+_STALE = Q(last_used_at=None) | Q(last_used_at__lt=ClockTimestamp() - _USED_EVERY)
 
 
 def create_api_key(*, owner: Any, name: str, key: str | None = None) -> tuple[ApiKey, str]:
@@ -32,16 +33,15 @@ def create_api_key(*, owner: Any, name: str, key: str | None = None) -> tuple[Ap
 def find_api_key(key: str) -> ApiKey | None:
     """Return the key a caller sent if it exists, is not revoked and its owner is active."""
     rows = ApiKey.objects.select_related("owner").filter(revoked_at=None, owner__is_active=True)
-    row = rows.filter(digest=_digest(key)).first()
-    if row is not None:
-        _note_use(row)
+    row = rows.filter(digest=_digest(key)).annotate(stale=_STALE).first()
+    if row is not None and row.stale:  # at most once a minute, so that reading does not become writing
+        ApiKey.objects.filter(_STALE, pk=row.pk).update(last_used_at=ClockTimestamp())
     return row
 
 
-def _note_use(row: ApiKey) -> None:
-    """At most once a minute, so that reading does not become writing."""
-    stale = Q(last_used_at=None) | Q(last_used_at__lt=ClockTimestamp() - _USED_EVERY)
-    ApiKey.objects.filter(stale, pk=row.pk).update(last_used_at=ClockTimestamp())
+def revoke_api_key(key_id: int) -> bool:
+    """Make the key useless from now on, for good; False if it was already, or does not exist."""
+    return ApiKey.objects.filter(pk=key_id, revoked_at=None).update(revoked_at=ClockTimestamp()) == 1
 
 
 def _digest(key: str) -> str:

@@ -25,7 +25,7 @@ DOCS = ROOT / "docs"
 PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _HEADING = re.compile(r"^#+ +(.+)$", re.MULTILINE)
-_PATH = re.compile(r"`((?:runs|project|examples|tests|docs)/[\w./-]*)`")
+_PATH = re.compile(r"`((?:runs|project|examples|tests|docs)/[\w./-]*)(?:::(\w+))?`")
 _CODE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -149,10 +149,15 @@ def anchors(page: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_every_file_that_is_named_exists(page: Path) -> None:
-    missing = [path for path in _PATH.findall(page.read_text()) if not (ROOT / path).exists()]
+def test_every_file_and_function_that_is_named_exists(page: Path) -> None:
+    named = _PATH.findall(page.read_text())
+    missing = [path for path, function in named if not exists(ROOT / path, function)]
 
     assert missing == []
+
+
+def exists(path: Path, function: str) -> bool:
+    return path.exists() and (not function or re.search(rf"def {function}\b", path.read_text()) is not None)
 
 
 @pytest.mark.parametrize("page", sorted(DOCS.glob("adr/0*.md")), ids=lambda page: page.stem)

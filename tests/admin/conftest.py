@@ -1,23 +1,27 @@
 """What every test of the admin needs."""
 
+from typing import TYPE_CHECKING
+
 import pytest
-from django.db.models import Model
-from django.test import Client
 
-from tests.support.factories import make_actor
-from tests.support.fixtures import Outbox, assistants, outbox
+from tests.support.fixtures import Outbox, assistants, outbox  # noqa: F401 - fixtures
 
-__all__ = ["assistants", "outbox"]
+if TYPE_CHECKING:
+    from django.test import Client
 
 
 @pytest.fixture(autouse=True)
-def _world(db: Model, assistants: None, outbox: Outbox) -> None:
+def world(db: None, assistants: None, outbox: Outbox) -> None:  # noqa: F811
     """The test assistants, and an outbox instead of the broker."""
 
 
 @pytest.fixture
-def operator() -> Client:
+def operator() -> "Client":
     """A superuser's browser."""
+    from django.test import Client
+
+    from tests.support.factories import make_actor
+
     user = make_actor("operator").owner
     user.is_staff = user.is_superuser = True
     user.save()

@@ -26,7 +26,7 @@ from runs.api.view import ApiView
 from runs.api.waiting import finished, give_back_connection
 from runs.errors import InvalidRequest, RunNotFound
 from runs.models import Run
-from runs.services.results import failure, final_values
+from runs.services.results import get_result
 from runs.services.runs import get_run
 
 HEARTBEAT_SECONDS = 5.0
@@ -56,7 +56,7 @@ class JoinView(ApiView):
         if self.query["cancel_on_disconnect"]:
             raise InvalidRequest("cancel_on_disconnect: only false is supported; cancel the run instead.")
         run = get_run(run_id=run_id, owner=self.owner, thread_id=thread_id)
-        return _result_of(run, self.owner, {})
+        return _result_of(run, {})
 
 
 class WaitView(CreateView):
@@ -71,32 +71,30 @@ class WaitView(CreateView):
     def post(self, request: Request, thread_id: UUID) -> StreamingHttpResponse:
         """Accept a run and answer when it has ended."""
         created, headers = self.create(request, thread_id)
-        return _result_of(created.run, self.owner, headers)
+        return _result_of(created.run, headers)
 
 
-def _result_of(run: Run, owner: Any, headers: dict[str, str]) -> StreamingHttpResponse:
+def _result_of(run: Run, headers: dict[str, str]) -> StreamingHttpResponse:
     return StreamingHttpResponse(
-        _result(run.pk, owner),
+        _result(run.pk),
         content_type="application/json",
         headers={**join_headers(run), "X-Accel-Buffering": "no", **headers},
     )
 
 
-async def _result(run_id: UUID, owner: Any) -> AsyncIterator[bytes]:
+async def _result(run_id: UUID) -> AsyncIterator[bytes]:
     while not await finished(run_id, within=HEARTBEAT_SECONDS):
         yield b"\n"
-    while (answer := await sync_to_async(_answer)(run_id, owner)) is None:
+    while (answer := await sync_to_async(_answer)(run_id)) is None:
         yield b"\n"
         await asyncio.sleep(_RETRY_SECONDS)
     yield JSONRenderer().render(answer)
 
 
-def _answer(run_id: UUID, owner: Any) -> dict[str, Any] | None:
+def _answer(run_id: UUID) -> dict[str, Any] | None:
     """What to tell about a run that has ended; None if the database cannot be asked now."""
     try:
-        run = get_run(run_id=run_id, owner=owner)
-        failed = failure(run)
-        return final_values(run) if failed is None else {"__error__": failed}
+        return get_result(run_id)
     except RunNotFound as error:
         return {"__error__": {"error": "RunNotFound", "message": error.message}}
     except (OperationalError, InterfaceError):

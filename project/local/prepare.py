@@ -36,7 +36,7 @@ def main() -> int:
 
 
 def create_accounts(password: str, key: str | None) -> dict[str, str]:
-    """Create the operator and the API key if they are missing; an operator who exists keeps the present password."""
+    """Create the operator and the API key if they are missing; `password` is the operator's from now on."""
     from django.contrib.auth import get_user_model
 
     from runs.services.api_keys import create_api_key
@@ -46,6 +46,9 @@ def create_accounts(password: str, key: str | None) -> dict[str, str]:
     created = operator is None
     if operator is None:
         operator = users.create_superuser(OPERATOR, password=password)
+    elif not operator.check_password(password):
+        operator.set_password(password)  # Flower takes the same one: two that differ would lock people out of one
+        operator.save(update_fields=["password"])
     _, readable = create_api_key(owner=operator, name=KEY_NAME, key=key)
     return {"api_key": readable, "operator": "created" if created else "kept"}
 

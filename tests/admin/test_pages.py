@@ -45,6 +45,10 @@ def test_every_table_has_a_page() -> None:
     assert {model for model in admin.site._registry if model._meta.app_label == "runs"} == set(TABLES)
 
 
+def test_the_address_without_a_slash_leads_there() -> None:
+    assert Client().get("/admin").headers["Location"] == "/admin/"
+
+
 @pytest.mark.parametrize("model", TABLES)
 def test_every_list_and_every_row_can_be_seen(operator: Client, model: type[Model]) -> None:
     row = model._default_manager.first()

@@ -44,6 +44,11 @@ def test_every_route_has_a_case() -> None:
     assert set(CASES) == METHODS
 
 
+def test_every_other_route_is_known() -> None:
+    others = {str(pattern.name) for pattern in _patterns(get_resolver()) if not hasattr(pattern.callback, "cls")}
+    assert others == {"admin-redirect"}
+
+
 def send(client: Client, key: tuple[str, str], world: World, **headers: str) -> Answer:
     """The request of this case, about this world."""
     name, method = key

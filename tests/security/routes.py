@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
+from uuid import uuid4
 
 from runs.assistants import registry
 from runs.models import Checkpoint, Run, Thread
@@ -29,6 +30,13 @@ def make_world(name: str) -> World:
     finish(running(thread), secret="of the owner")
     begun = running(thread)
     return World(thread=thread, checkpoint=step(begun, more=1), begun=begun, waiting=make_run(thread))
+
+
+def nowhere() -> World:
+    """A world that does not exist."""
+    return World(
+        thread=Thread(pk=uuid4()), checkpoint=Checkpoint(pk=uuid4()), begun=Run(pk=uuid4()), waiting=Run(pk=uuid4())
+    )
 
 
 @dataclass

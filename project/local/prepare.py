@@ -27,7 +27,7 @@ def main() -> int:
         return _refuse(f"the PostgreSQL of DATABASE_URL does not answer: {str(error).strip()}")
     call_command("migrate", interactive=False, verbosity=0)
     try:
-        chosen = os.environ["RUNYARD_ADMIN_PASSWORD_CHOSEN"] == "yes"
+        chosen = os.environ["RUNYARD_ADMIN_PASSWORD_CHOSEN"] == "yes"  # noqa: S105 - a word, not a password
         accounts = create_accounts(
             os.environ["RUNYARD_ADMIN_PASSWORD"], os.environ["RUNYARD_API_KEY"] or None, chosen=chosen
         )

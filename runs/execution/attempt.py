@@ -17,7 +17,7 @@ from runs.assistants import RunContext, registry
 from runs.conf import runs_settings
 from runs.errors import Fenced, RunCancelled
 from runs.execution.drivers import drive
-from runs.execution.interruption import Guard
+from runs.execution.interruption import Guard, install_handlers
 from runs.execution.persistence import persist
 from runs.execution.slots import Order, Slot
 from runs.jsonvalues import check_storable
@@ -46,18 +46,16 @@ class Ending(StrEnum):
 
 def execute(run_id: UUID, slot: Slot) -> tuple[Ending, Run | None]:
     """Claim the run and execute one attempt of it in this process; the slot says so from before to after."""
+    install_handlers()
     pid = os.getpid()
     _wait_until_free(slot, pid)
-    slot.occupy(pid, run_id)
-    try:
+    with slot.occupied(pid, run_id):
         worker_id = _wait_for_life(slot)
         run = None if worker_id is None else claim_run(run_id=run_id, worker_id=worker_id)
         if run is None or worker_id is None:
             return Ending.LOST_CLAIM, None
         slot.begin(pid, run_id, run.attempt, time.monotonic() + run.timeout_seconds)
         return AttemptExecutor(run, worker_id, slot).execute(), run
-    finally:
-        slot.vacate()
 
 
 def _wait_until_free(slot: Slot, pid: int) -> None:
@@ -80,7 +78,7 @@ class AttemptExecutor:
 
     def __init__(self, run: Run, worker_id: UUID, slot: Slot) -> None:
         self._run, self._worker_id, self._slot = run, worker_id, slot
-        self._guard = Guard(slot, run.pk, run.attempt)
+        self._guard = Guard(slot, run.pk, run.attempt, worker_id)
         self._report = Report()
         self._reported_at = time.monotonic()
         self._closed = False
@@ -218,7 +216,7 @@ class AttemptExecutor:
         run = self._run
         persist(
             lambda: finish_run(run_id=run.pk, attempt=run.attempt, outcome=outcome, report=report, left=left),
-            give_up=lambda: self._slot.table.buried,
+            give_up=self._is_buried,
         )
         return Ending.SUCCESS if outcome.status == RunStatus.SUCCESS else Ending.ERROR
 
@@ -235,8 +233,11 @@ class AttemptExecutor:
                 actor=ACTOR,
                 report=report,
             ),
-            give_up=lambda: self._slot.table.buried,
+            give_up=self._is_buried,
         )
+
+    def _is_buried(self) -> bool:
+        return self._slot.table.worker_id != self._worker_id
 
     def _end_process(self) -> None:
         """Threads that will not end can only be ended with their process; the main process sees it go."""

@@ -6,7 +6,9 @@ import threading
 import time
 from collections.abc import Callable
 
-from django.db import DatabaseError, InterfaceError, connection
+from django.db import InterfaceError, OperationalError, connection
+
+from runs.execution.persistence import is_transient
 
 logger = logging.getLogger(__name__)
 
@@ -53,10 +55,12 @@ class Clerk:
     def _done(self, key: str, job: Job) -> bool:
         try:
             job()
-        except (DatabaseError, InterfaceError):
+        except (OperationalError, InterfaceError) as error:
             connection.close()
-            logger.warning("%s: the database is away; trying again", key, exc_info=True)
-            return False
+            if is_transient(error):
+                logger.warning("%s: the database is away; trying again", key, exc_info=True)
+                return False
+            logger.exception("%s failed; the next renewal will try again", key)
         except Exception:
             logger.exception("%s failed; the next renewal will try again", key)
         return True

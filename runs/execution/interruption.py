@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -31,6 +31,8 @@ class _Watch:
     """Which attempt this process executes; a signal handler has no other way to know."""
 
     guard: "Guard | None" = None
+    #: What SIGTERM does while no attempt is executed: the pool's own handler.
+    without_attempt: Any = None
 
 
 _watch = _Watch()
@@ -39,14 +41,15 @@ _watch = _Watch()
 class Guard:
     """Watches over one attempt: knows whether assistant code is executing, and stops it when ordered to."""
 
-    def __init__(self, slot: Slot, run_id: UUID, attempt: int) -> None:
+    def __init__(self, slot: Slot, run_id: UUID, attempt: int, worker_id: UUID) -> None:
         self.order: Order | None = None
-        self._slot, self._run_id, self._attempt = slot, run_id, attempt
+        self._slot, self._run_id, self._attempt, self._worker_id = slot, run_id, attempt, worker_id
         self.in_assistant = False
         self._own_sections: dict[int, int] = {}
         self._earlier_threads = set(threading.enumerate())
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[Any] | None = None
+        self._task_told = False
         self._terminated = False
 
     @contextmanager
@@ -81,7 +84,7 @@ class Guard:
     @contextmanager
     def driving(self, loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any]) -> Iterator[None]:
         """Assistant code is this task: while it awaits, an order cancels it instead of being raised."""
-        self._loop, self._task = loop, task
+        self._loop, self._task, self._task_told = loop, task, False
         try:
             yield
         finally:
@@ -91,7 +94,7 @@ class Guard:
         """Read the slot; a signal that came before the guard did is not lost."""
         if self.order is None:
             self.order = self._slot.order_for(self._run_id, self._attempt)
-        if self.order is None and self._slot.table.buried:
+        if self.order is None and self._slot.table.worker_id != self._worker_id:  # it was buried
             self.order = Order.FENCED
 
     def on_signal(self) -> None:
@@ -139,8 +142,9 @@ class Guard:
         if self._loop is None or self._task is None:
             raise self.exception()
         running = asyncio.current_task(self._loop)
-        if running is not self._task and not self._task.cancelling():
+        if running is not self._task and not self._task_told:
             self._loop.call_soon_threadsafe(self._task.cancel)
+        self._task_told = True  # nobody can see whether a task that awaits is cleaning up: it is told once
         if running is not None:
             raise self.exception()
 
@@ -163,23 +167,26 @@ class Guard:
 
         A signal surfaces in the main thread only; one that waits for its threads would otherwise wait to their end.
         """
-        handling = sys._current_exceptions()
+        unwinding = _unwinding_threads()
         for thread in self.started_threads():
             ident = thread.ident
-            if ident is None or self._own_sections.get(ident) or _comes_from_interruption(_value(handling.get(ident))):
+            if ident is None or self._own_sections.get(ident) or ident in unwinding:
                 continue
             exception = ctypes.py_object(EXCEPTIONS[self.order or Order.FENCED])
             ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), exception)
 
     def wait_for_threads(self, seconds: float) -> bool:
-        """Return whether every thread the attempt started ends within this time.
+        """Return whether every thread the attempt started ends: within this time, or that of its cleanup.
 
-        Polled: after an interrupted `join` Python 3.11 takes a thread that is alive for one that has ended.
+        Polled: after an interrupted `join` Python 3.11 takes a thread that is alive for one that has ended. What
+        cleans up for ever is ended by the main process when the grace is over.
         """
         deadline = time.monotonic() + seconds
-        while self.started_threads() and time.monotonic() < deadline:
+        while threads := self.started_threads():
+            if time.monotonic() >= deadline and not _unwinding_threads() & {thread.ident for thread in threads}:
+                return False
             time.sleep(0.02)
-        return not self.started_threads()
+        return True
 
 
 class _AssistantCode:
@@ -193,6 +200,11 @@ class _AssistantCode:
 
     def __exit__(self, *_: object) -> None:
         self._guard.in_assistant = False
+
+
+def _unwinding_threads() -> set[int | None]:
+    """Threads that are handling an interruption, or something raised while handling one."""
+    return {ident for ident, handled in sys._current_exceptions().items() if _comes_from_interruption(_value(handled))}
 
 
 def _value(handled: Any) -> BaseException | None:
@@ -212,24 +224,30 @@ def _comes_from_interruption(exception: BaseException | None, *, cancelled: bool
 
 
 def install_handlers() -> None:
-    """Make this pool child heed orders and a polite SIGTERM; called once, when the child starts."""
-    inherited = signal.getsignal(signal.SIGTERM)
+    """Make this process heed orders and a polite SIGTERM while it executes an attempt.
 
-    def on_interrupt(_signum: int, _frame: FrameType | None) -> None:
-        if _watch.guard is not None:
-            _watch.guard.on_signal()
+    Called before every attempt: when a pool child starts, the pool installs its own SIGTERM handler after ours.
+    """
+    if signal.getsignal(signal.SIGTERM) is not _on_terminate:
+        _watch.without_attempt = signal.signal(signal.SIGTERM, _on_terminate)
+    signal.signal(INTERRUPT_SIGNAL, _on_interrupt)
+    threading.excepthook = _on_thread_end
 
-    def on_terminate(signum: int, frame: FrameType | None) -> None:
-        if _watch.guard is not None:
-            _watch.guard.on_terminate()
-        elif callable(inherited):
-            _inherited: Callable[..., Any] = inherited
-            _inherited(signum, frame)
 
-    def on_thread_end(args: threading.ExceptHookArgs) -> None:
-        if not issubclass(args.exc_type, Interruption):  # that one was ours
-            threading.__excepthook__(args)
+def _on_interrupt(_signum: int, _frame: FrameType | None) -> None:
+    if _watch.guard is not None:
+        _watch.guard.on_signal()
 
-    threading.excepthook = on_thread_end
-    signal.signal(INTERRUPT_SIGNAL, on_interrupt)
-    signal.signal(signal.SIGTERM, on_terminate)
+
+def _on_terminate(signum: int, frame: FrameType | None) -> None:
+    if _watch.guard is not None:
+        _watch.guard.on_terminate()
+    elif callable(_watch.without_attempt):
+        _watch.without_attempt(signum, frame)
+    else:
+        raise SystemExit
+
+
+def _on_thread_end(args: threading.ExceptHookArgs) -> None:
+    if not issubclass(args.exc_type, Interruption):  # that one was ours
+        threading.__excepthook__(args)

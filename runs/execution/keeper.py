@@ -9,6 +9,7 @@ import os
 import signal
 import threading
 import time
+from functools import partial
 from uuid import UUID
 
 from django.db import DatabaseError, InterfaceError, connection, transaction
@@ -129,8 +130,8 @@ class Keeper:
             self._look_at(run, worker_id)
 
     def _begin_life(self) -> None:
-        """Only when nothing of an earlier life is executed any more."""
-        if any(self._table.executions()) and self._table.buried:
+        """Only when nothing of an earlier life is executed any more; who is about to claim waits for the new one."""
+        if any(execution.attempt for execution in self._table.executions()):
             self._observer.interrupt_all(Order.FENCED)
             return
         asked_at = time.monotonic()
@@ -140,7 +141,7 @@ class Keeper:
 
     def _be_buried(self, worker_id: UUID) -> None:
         logger.error("worker %s was buried: its lease had run out; its runs are stopped here", worker_id)
-        self._table.mark_buried()
+        self._table.end_life()
         self._observer.interrupt_all(Order.FENCED)
 
     def _look_at(self, held: HeldRun, worker_id: UUID) -> None:
@@ -166,17 +167,18 @@ class Keeper:
         if execution.attempt:
             self._settle(execution.run_id, execution.attempt, worker_id, departure, detail)
         else:
-            self._clerk.submit(f"claim of {execution.run_id}", lambda: self._settle_claim(execution, worker_id, detail))
+            claim = partial(self._settle_claim, execution.run_id, worker_id, departure, detail)
+            self._clerk.submit(f"claim of {execution.run_id}", claim)
 
-    def _settle_claim(self, execution: Execution, worker_id: UUID, detail: str) -> None:
+    def _settle_claim(self, run_id: UUID, worker_id: UUID, departure: Departure, detail: str) -> None:
         """The child died at its claim: only the row knows whether the claim was committed.
 
         If another child is at the same run the claim may be its; the next renewal will tell.
         """
-        held = Run.objects.filter(pk=execution.run_id, leased=True, worker_id=worker_id)
+        held = Run.objects.filter(pk=run_id, leased=True, worker_id=worker_id)
         attempt = held.values_list("attempt", flat=True).first()
-        if attempt is not None and not self._table.find(execution.run_id):
-            self._settle(execution.run_id, attempt, worker_id, Departure.CRASH, detail)
+        if attempt is not None and not self._table.find(run_id):
+            self._settle(run_id, attempt, worker_id, departure, detail)
 
     def _settle(self, run_id: UUID, attempt: int, worker_id: UUID, departure: Departure, detail: str) -> None:
         def job() -> None:

@@ -8,6 +8,7 @@ import mmap
 import struct
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
 from uuid import UUID
@@ -65,7 +66,7 @@ class SlotTable:
     def __init__(self) -> None:
         self._memory = mmap.mmap(-1, self._HEADER + MAX_SLOTS * self._SLOT)
         self._lease = _Struct(self._memory, 0, "=d")
-        self._flags = _Struct(self._memory, 8, "=BB")
+        self._shutting_down = _Struct(self._memory, 8, "=B")
         self._worker = _Struct(self._memory, 16, "=16s")
         self.slots = [Slot(self, index, self._memory, self._HEADER + index * self._SLOT) for index in range(MAX_SLOTS)]
 
@@ -78,16 +79,14 @@ class SlotTable:
     def begin_life(self, worker_id: UUID) -> None:
         """From now on claims are made in the name of this worker row."""
         self._worker.write(worker_id.bytes)
-        self._flags.write(0, self.shutting_down)
 
-    def mark_buried(self) -> None:
+    def end_life(self) -> None:
         """The worker has been buried: nothing its executors write is accepted any more."""
         self._worker.write(_NIL.bytes)
-        self._flags.write(1, self.shutting_down)
 
     def mark_shutting_down(self) -> None:
         """The worker is going down: what an executor ends with now is handed back, not judged."""
-        self._flags.write(self.buried, 1)
+        self._shutting_down.write(1)
 
     @property
     def worker_id(self) -> UUID | None:
@@ -97,12 +96,8 @@ class SlotTable:
         return None if worker_id == _NIL else worker_id
 
     @property
-    def buried(self) -> bool:
-        return bool(self._flags.read()[0])
-
-    @property
     def shutting_down(self) -> bool:
-        return bool(self._flags.read()[1])
+        return bool(self._shutting_down.read()[0])
 
     @property
     def lease_confirmed(self) -> bool:
@@ -134,10 +129,19 @@ class Slot:
 
     # Written by the child.
 
-    def occupy(self, pid: int, run_id: UUID) -> None:
+    @contextmanager
+    def occupied(self, pid: int, run_id: UUID) -> Iterator[None]:
         """This child is about to claim the run; written before the claim, so that a death in between is seen."""
         self._who.write(pid, run_id.bytes, 0, float("inf"))
         self._state.write(_State.CLAIMING)
+        try:
+            yield
+        except SystemExit:
+            raise  # the process ends: the main process is to see what it was at
+        except BaseException:
+            self.vacate()
+            raise
+        self.vacate()
 
     def begin(self, pid: int, run_id: UUID, attempt: int, deadline: float) -> None:
         """This child executes this attempt."""

@@ -13,7 +13,6 @@ from django.db import connections
 
 from runs import __version__
 from runs.assistants import registry
-from runs.execution.interruption import install_handlers
 from runs.execution.keeper import Keeper
 from runs.execution.replacement import ReplaceDeadChildren
 from runs.execution.slots import Slot, SlotTable
@@ -70,7 +69,6 @@ def on_worker_process_init(**_: Any) -> None:
         return
     _process.keeper = None
     _process.slot = _process.table.slots[_child_index()]
-    install_handlers()
 
 
 def _child_index() -> int:

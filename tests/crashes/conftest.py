@@ -1,5 +1,4 @@
 """Everything here happens in real workers, so it happens in committed rows."""
 
-from tests.support.fixtures import intact as intact
-from tests.support.stage import db as db
-from tests.support.stage import stage as stage
+from tests.support.fixtures import intact  # noqa: F401 - fixtures
+from tests.support.stage import db, stage, swept  # noqa: F401 - fixtures

@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
@@ -21,7 +22,7 @@ from tests.support.worker import WorkerProcess
 NAP_SECONDS = 0.03
 STEP_SECONDS = 0.0005
 
-pytestmark = pytest.mark.usefixtures("db", "intact")
+pytestmark = pytest.mark.usefixtures("db", "intact", "swept")
 
 
 @pytest.fixture(scope="module")
@@ -53,10 +54,8 @@ def shoot_at_the_end(aim: float) -> tuple[Run, Run]:
     innocent = make_run(make_thread(), assistant="prompt")
     ends_at = wait_for_entry(victim.pk, "start").at + NAP_SECONDS
     time.sleep(max(0.0, ends_at + aim - time.time()))
-    try:
+    with suppress(NotCancellable):
         cancel_run(run_id=victim.pk, actor=Actor("operator"))
-    except NotCancellable:
-        pass
     return wait_until_settled(victim.pk), wait_until_settled(innocent.pk)
 
 

@@ -36,13 +36,15 @@ WAYS: dict[str, tuple[str, Callable[[Run], object]]] = {
 HEEDING = ("sync_code", "async_code", "thread_code", "exiting")
 DEAF = ("c_call", "stubborn")
 
-pytestmark = pytest.mark.usefixtures("db", "intact")
+pytestmark = pytest.mark.usefixtures("db", "intact", "swept")
 
 
 @pytest.fixture(scope="module")
 def worker(db: None) -> Iterator[WorkerProcess]:
     """Two children; takes two messages more than it can execute, so that some are prefetched."""
-    with WorkerProcess(concurrency=2, prefetch=2, runs={"GRACE_SECONDS": 0.5, "INTERRUPT_EVERY_SECONDS": 0.1}) as worker:
+    with WorkerProcess(
+        concurrency=2, prefetch=2, runs={"GRACE_SECONDS": 0.5, "INTERRUPT_EVERY_SECONDS": 0.1}
+    ) as worker:
         yield worker
 
 

@@ -11,7 +11,6 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -173,6 +172,15 @@ def careful(run: RunContext, input: Any) -> None:
 
 
 @assistant
+def careful_thread(run: RunContext, input: Any) -> None:
+    """Clean up in a thread that the assistant waits for."""
+    thread = threading.Thread(target=careful.function, args=(run, input))
+    thread.start()
+    while thread.is_alive():
+        time.sleep(0.01)
+
+
+@assistant
 async def async_careful(run: RunContext, input: Any) -> None:
     """Clean up, awaiting, after an interruption that hits code which does not await."""
     with present(run):
@@ -182,6 +190,28 @@ async def async_careful(run: RunContext, input: Any) -> None:
             note(run.id, run.attempt, "cleaning")
             await asyncio.sleep(input["seconds"])
             note(run.id, run.attempt, "cleaned")
+
+
+@assistant
+async def async_waiting_careful(run: RunContext, input: Any) -> None:
+    """Clean up, awaiting, after an interruption that hits code which awaits."""
+    with present(run):
+        try:
+            await asyncio.sleep(FOR_EVER)
+        finally:
+            note(run.id, run.attempt, "cleaning")
+            await asyncio.sleep(input["seconds"])
+            note(run.id, run.attempt, "cleaned")
+
+
+@assistant
+def emitter(run: RunContext, input: Any) -> dict[str, int]:
+    """Emit all the time, until the test opens the gate named like the run."""
+    with present(run):
+        while not gate_is_open(run.id):
+            run.emit({"at": time.time()})
+            beat(run.id, run.attempt)
+    return ANSWER
 
 
 # Those that do not heed it
@@ -196,30 +226,31 @@ def c_call(run: RunContext, input: Any) -> None:
 
 @assistant
 def stubborn(run: RunContext, input: Any) -> None:
-    """Ignore every interruption, unless the test opens the gate named like the run."""
+    """Ignore every interruption, until the test opens the gate named like the run."""
     with present(run):
-        while not gate_is_open(run.id):
-            try:
-                beat(run.id, run.attempt)
-            except BaseException:
-                note(run.id, run.attempt, "ignored")
+        ignore_interruptions(run)
+
+
+def ignore_interruptions(run: RunContext) -> None:
+    """Two loops: an interruption that comes between two rounds of the inner one is ignored, too."""
+    while not gate_is_open(run.id):
+        try:
+            while not gate_is_open(run.id):
+                try:
+                    wait_at_gate(run, run.id)
+                except BaseException:
+                    note(run.id, run.attempt, "ignored")
+        except BaseException:
+            note(run.id, run.attempt, "ignored")
 
 
 @assistant
 def littering(run: RunContext, input: Any) -> dict[str, int]:
-    """Answer, and leave a thread behind that no interruption ends."""
-    pool = ThreadPoolExecutor(1)
+    """Leave a thread behind that no interruption ends; return when the test opens the gate in the input."""
+    threading.Thread(target=ignore_interruptions, args=(run,)).start()
     with present(run):
-        pool.submit(_ignore_everything, run)
+        wait_at_gate(run, input["gate"])
     return ANSWER
-
-
-def _ignore_everything(run: RunContext) -> None:
-    while True:
-        try:
-            beat(run.id, run.attempt)
-        except BaseException:
-            note(run.id, run.attempt, "ignored")
 
 
 # Those that die
@@ -253,7 +284,10 @@ ASSISTANTS = (
     "stepper",
     "async_stepper",
     "careful",
+    "careful_thread",
     "async_careful",
+    "async_waiting_careful",
+    "emitter",
     "c_call",
     "stubborn",
     "littering",

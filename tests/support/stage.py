@@ -1,7 +1,6 @@
 """What tests with real workers share: committed rows that stay for a module, a ledger, and real publishing."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -37,6 +36,18 @@ def stage(
         registry.forget()
 
 
+@pytest.fixture
+def swept(db: None) -> Iterator[None]:
+    """A test that fails leaves no run behind for the next one to stumble over."""
+    yield
+    from runs.actors import system
+    from runs.models import Run
+    from runs.services.cancel import cancel_run
+
+    for run_id in Run.objects.in_flight().values_list("pk", flat=True):
+        cancel_run(run_id=run_id, actor=system("tests"), force=True)
+
+
 @pytest.fixture(scope="module")
 def db(stage: None) -> None:
     """In place of pytest-django's, which rolls back; it makes the test database if a test asks for `db`."""
@@ -47,8 +58,7 @@ def empty_queue() -> None:
     from celery import current_app
 
     with current_app.connection_for_write() as connection:
-        client = connection.default_channel.client
-        client.delete("runs", "unacked", "unacked_index", "unacked_mutex")
+        connection.default_channel.client.delete("runs", "unacked", "unacked_index", "unacked_mutex")
 
 
 def queued_messages() -> int:
@@ -57,6 +67,14 @@ def queued_messages() -> int:
 
     with current_app.connection_for_write() as connection:
         return int(connection.default_channel.client.llen("runs"))
+
+
+def messages() -> int:
+    """Messages that are queued, or taken and not acknowledged: all that will ever be delivered."""
+    from celery import current_app
+
+    with current_app.connection_for_write() as connection:
+        return queued_messages() + int(connection.default_channel.client.hlen("unacked"))
 
 
 def status_of(run_id: UUID) -> str:

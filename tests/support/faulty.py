@@ -1,0 +1,99 @@
+"""The worker's application with parts of the product broken: negative controls show what each part is for.
+
+RUNYARD_TEST_FAULTS names the faults; see FAULTS.
+"""
+
+import os
+import signal
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+from uuid import UUID
+
+from celery import signals
+
+from project.celery import app
+from tests.support.ledger import gate_is_open, note, wait_until
+
+__all__ = ["app"]  # for `celery -A`
+
+
+@signals.celeryd_after_setup.connect
+def break_things(**_: Any) -> None:
+    """In the main process, before the pool is forked."""
+    for name in os.environ["RUNYARD_TEST_FAULTS"].split(","):
+        FAULTS[name]()
+    signals.task_revoked.connect(_note_revoked, weak=False)
+
+
+def _note_revoked(request: Any = None, terminated: bool = False, signum: Any = None, **_: Any) -> None:
+    note(request.id, 0, "revoked", terminated=terminated, signum=type(signum).__name__)
+
+
+def stock_revoke() -> None:
+    """Celery's own revoke reaches runs, and nobody writes down that a message was discarded."""
+    from celery.worker.control import Panel
+
+    from runs.execution import control, worker
+
+    Panel.data["revoke"] = control._celery_revoke
+    signals.task_revoked.disconnect(worker.on_task_revoked)
+
+
+def celery_only() -> None:
+    """Nobody observes the exits of children: what is to be recovered is recovered by Celery."""
+    from runs.execution.keeper import Keeper
+
+    Keeper._exited = Keeper._look_at = lambda *_: None  # type: ignore[method-assign, assignment]
+
+
+def slow_kill() -> None:
+    """Between the decision to kill a process and the kill lies the time that the test wants."""
+    from runs.execution import keeper
+
+    def kill(pid: int, signum: int) -> None:
+        if signum == signal.SIGKILL:
+            note(f"kill-{pid}", 0, "aimed")
+            wait_until(lambda: gate_is_open(f"kill-{pid}"), "the gate before a kill")
+        os.kill(pid, signum)
+
+    keeper.os = SimpleNamespace(kill=kill)  # type: ignore[assignment]
+
+
+def kill_without_row() -> None:
+    """The grace kill does not hold the run's row."""
+    from runs.execution.keeper import Keeper
+
+    Keeper._kill_now = lambda self, execution, _: self._signal_kill(execution)  # type: ignore[method-assign]
+
+
+def repeating_handler() -> None:
+    """An interruption is raised again while the code is unwinding from it."""
+    from runs.execution import interruption
+
+    interruption._comes_from_interruption = lambda *_, **__: False
+    interruption.Guard._task_told = property(lambda _: False, lambda *_: None)  # type: ignore[assignment]
+
+
+def deaf() -> None:
+    """No message ever tells this worker that a run was cancelled."""
+    from runs.execution.keeper import Keeper
+
+    Keeper.interrupt = lambda *_: False  # type: ignore[method-assign]
+
+
+def no_fence() -> None:
+    """A step is stored whatever the run has become."""
+    from runs.models import Run
+    from runs.services import checkpoints
+
+    def get(run_id: UUID, attempt: int) -> Run:
+        return Run.objects.get(pk=run_id)
+
+    checkpoints.lock_attempt = get
+
+
+FAULTS: dict[str, Callable[[], None]] = {
+    fault.__name__: fault
+    for fault in (stock_revoke, celery_only, slow_kill, kill_without_row, repeating_handler, deaf, no_fence)
+}

@@ -19,6 +19,7 @@ from project.local.console import Console
 from project.local.home import ROOT
 from project.local.stack import Process
 from project.local.supervisor import Supervisor
+from project.local.valkey import Valkey
 
 SLEEP = "import time; time.sleep(600)"
 STUBBORN = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('I am deaf'); {SLEEP}"
@@ -155,6 +156,18 @@ def test_a_process_that_keeps_crashing_stops_everything(probe: str, tmp_path: Pa
     assert output.count("it starts again") == 2
     assert "worker ended with status 7; the lines above" in output
     assert children() == []
+
+
+def test_an_engine_that_ends_stops_everything(probe: str, tmp_path: Path) -> None:
+    valkey = Valkey(tmp_path / "redis", log=tmp_path / "redis.log", password="secret")
+    valkey.start()
+    output = io.StringIO()
+
+    web = program("web", SLEEP)
+    status = Supervisor([web], [valkey], dict(os.environ), Console(output)).run({"API": probe}, valkey.kill)
+
+    assert (status, children()) == (1, [])
+    assert f"redis was ended by SIGKILL; its log is {valkey.log}. Stopping everything." in output.getvalue()
 
 
 def test_one_that_ignores_the_request_is_killed_with_what_it_started(probe: str) -> None:

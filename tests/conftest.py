@@ -43,3 +43,11 @@ def django_db_setup(django_db_setup: None) -> Iterator[None]:
     os.environ["DATABASE_URL"] = with_database(former, connection.settings_dict["NAME"])
     yield
     os.environ["DATABASE_URL"] = former
+
+
+@pytest.fixture(autouse=True)
+def closed_breaker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A publish that failed in one test must not silence the next."""
+    from runs import dispatch
+
+    monkeypatch.setattr(dispatch, "_breaker", dispatch._Breaker())

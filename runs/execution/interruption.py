@@ -109,6 +109,7 @@ class Guard:
     def on_terminate(self) -> None:
         """The process itself was told to end: the attempt is handed back."""
         self._terminated = True
+        self._slot.note_termination()  # so that the main process repeats the order, and ends the grace
         self.order = self.order or Order.SHUTDOWN
         if self.in_assistant and not self._own_sections.get(threading.get_ident()):
             self._interrupt()

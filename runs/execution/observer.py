@@ -53,8 +53,10 @@ class Observer:
         self._thread.start()
 
     def stop(self) -> None:
+        """Stop watching, after a last look: the end of the pool is often the end of an attempt."""
         self._stopped.set()
         self._thread.join(1.0)
+        self._look()
 
     def shut_down_at(self, when: float) -> None:
         """From this `time.monotonic()` on every attempt is told to leave, for another worker to take it."""
@@ -87,10 +89,13 @@ class Observer:
 
     def _work(self) -> None:
         while not self._stopped.wait(TICK_SECONDS):
-            try:
-                self._tick(time.monotonic())
-            except Exception:
-                logger.exception("the observer stumbled; it goes on")
+            self._look()
+
+    def _look(self) -> None:
+        try:
+            self._tick(time.monotonic())
+        except Exception:
+            logger.exception("the observer stumbled; it goes on")
 
     def _tick(self, now: float) -> None:
         if now >= self._shutdown_at:
@@ -98,7 +103,10 @@ class Observer:
         for execution in list(self._table.executions()):
             if _has_exited(execution.pid):
                 self._note_exit(execution)
-            elif now >= execution.deadline:
+                continue
+            if execution.terminated:
+                self._give(execution, execution.attempt, Order.SHUTDOWN)
+            if now >= execution.deadline:
                 self._note_overdue(execution, now)
         with self._lock:
             standing = list(self._standing.values())

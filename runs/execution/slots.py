@@ -30,6 +30,7 @@ class _State(IntEnum):
     EMPTY = 0
     CLAIMING = 1
     EXECUTING = 2
+    TERMINATED = 3
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,8 @@ class Execution:
     attempt: int
     #: `time.monotonic()` at which the attempt is overdue.
     deadline: float
+    #: Somebody asked the process to end: it hands the attempt back as soon as that has left.
+    terminated: bool = False
 
 
 class _Struct:
@@ -148,6 +151,10 @@ class Slot:
         self._who.write(pid, run_id.bytes, attempt, deadline)
         self._state.write(_State.EXECUTING)
 
+    def note_termination(self) -> None:
+        """This child was asked to end while it executes an attempt; for a signal handler."""
+        self._state.write(_State.TERMINATED)
+
     def vacate(self) -> None:
         """Nothing is executed here any more."""
         self._state.write(_State.EMPTY)
@@ -166,10 +173,12 @@ class Slot:
 
     def execution(self) -> Execution | None:
         """What the child is at; None: nothing."""
-        if not self._state.read()[0]:
+        (state,) = self._state.read()
+        if state == _State.EMPTY:
             return None
         pid, raw, attempt, deadline = self._who.read()
-        return Execution(self.index, int(pid), UUID(bytes=bytes(raw)), int(attempt), float(deadline))  # type: ignore[arg-type]
+        run_id = UUID(bytes=bytes(raw))  # type: ignore[arg-type]
+        return Execution(self.index, int(pid), run_id, int(attempt), float(deadline), state == _State.TERMINATED)
 
     def order_for(self, run_id: UUID, attempt: int) -> Order | None:
         """The order to stop this attempt, if there is one."""

@@ -1,5 +1,6 @@
 """How the execution of runs hangs on Celery's worker signals."""
 
+import atexit
 import os
 import socket
 import sys
@@ -86,6 +87,7 @@ def on_worker_ready(sender: Any = None, **_: Any) -> None:
     version = f"{__version__} (Python {sys.version_info.major}.{sys.version_info.minor})"
     _process.keeper = Keeper(_process.table, host=host, version=version, capacity=sender.controller.concurrency)
     _process.keeper.start()
+    atexit.register(on_worker_shutdown)
 
 
 @signals.worker_shutting_down.connect
@@ -97,7 +99,7 @@ def on_worker_shutting_down(**_: Any) -> None:
 
 @signals.worker_shutdown.connect
 def on_worker_shutdown(**_: Any) -> None:
-    """In the main process, when the pool has ended."""
+    """In the main process, when the pool has ended; Celery does not say so after a cold shutdown."""
     if _process.keeper is not None:
         _process.keeper.stop()
         _process.keeper = None

@@ -1,8 +1,13 @@
 """What an assistant sees of its run."""
 
+import operator
+import threading
 from collections.abc import Mapping
 from typing import Any, Protocol
 from uuid import UUID
+
+#: What the column of a run can hold.
+MOST_MESSAGES = 2**31 - 1
 
 
 class Attempt(Protocol):
@@ -40,6 +45,7 @@ class RunContext:
     ) -> None:
         self._attempt_side = attempt_side
         self._usage: dict[str, Any] = dict(usage)
+        self._lock = threading.Lock()
         self._model_name = model_name
         self.id = run_id
         self.thread_id = thread_id
@@ -81,6 +87,11 @@ class RunContext:
         self, *, input_tokens: int = 0, output_tokens: int = 0, calls: int = 1, model: str = "", caller: str = ""
     ) -> None:
         """Add what a model call used to the run's totals; `model` and `caller` break it down further."""
+        with self._lock:
+            self._add(calls, input_tokens, output_tokens, model, caller)
+            self._attempt_side.report(usage=dict(self._usage))
+
+    def _add(self, calls: int, input_tokens: int, output_tokens: int, model: str, caller: str) -> None:
         used = {
             "input_tokens": input_tokens,
             "output_tokens": output_tokens,
@@ -93,10 +104,11 @@ class RunContext:
                 parts = dict(self._usage.get(breakdown, {}))
                 parts[name] = add_usage(parts.get(name, {}), used)
                 self._usage[breakdown] = parts
-        self._attempt_side.report(usage=dict(self._usage))
 
     def messages(self, *, count: int | None = None, first: str | None = None, last: str | None = None) -> None:
         """Tell how many messages the run has and what the first and the last one say (2,000 characters are kept)."""
+        if count is not None and not 0 <= operator.index(count) <= MOST_MESSAGES:
+            raise ValueError(f"count must be between 0 and {MOST_MESSAGES}, not {count}")
         self._attempt_side.report(
             message_count=count,
             first_message=None if first is None else first[:2000],

@@ -4,24 +4,31 @@ import logging
 import os
 import threading
 import time
-import traceback
 from dataclasses import replace
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from django.db import DatabaseError, InterfaceError, connection
+from django.db import DatabaseError, InterfaceError, OperationalError
 
 from runs.actors import system
 from runs.assistants import RunContext, registry
 from runs.conf import runs_settings
 from runs.errors import Fenced, RunCancelled
+from runs.execution.connections import (
+    check_executors_connection,
+    executors_connection,
+    forget_assistants_connections,
+    forget_async_connections,
+)
 from runs.execution.drivers import drive
 from runs.execution.interruption import Guard, install_handlers
 from runs.execution.persistence import persist
 from runs.execution.slots import Order, Slot
+from runs.execution.values import as_mapping, describe, final_values
 from runs.jsonvalues import check_storable
 from runs.models import Run
+from runs.models.fields import new_checkpoint_id
 from runs.services.checkpoints import starting_checkpoint, write_checkpoint
 from runs.services.lifecycle import Outcome, claim_run, executor_gone, finish_run
 from runs.services.progress import Report, report_progress
@@ -51,11 +58,19 @@ def execute(run_id: UUID, slot: Slot) -> tuple[Ending, Run | None]:
     _wait_until_free(slot, pid)
     with slot.occupied(pid, run_id):
         worker_id = _wait_for_life(slot)
-        run = None if worker_id is None else claim_run(run_id=run_id, worker_id=worker_id)
+        run = None if worker_id is None else _claim(run_id, worker_id)
         if run is None or worker_id is None:
             return Ending.LOST_CLAIM, None
         slot.begin(pid, run_id, run.attempt, time.monotonic() + run.timeout_seconds)
         return AttemptExecutor(run, worker_id, slot).execute(), run
+
+
+def _claim(run_id: UUID, worker_id: UUID) -> Run | None:
+    """Not repeated if its answer is lost: the next renewal settles a claim that nobody executes."""
+    forget_assistants_connections()
+    check_executors_connection()
+    with executors_connection():
+        return claim_run(run_id=run_id, worker_id=worker_id)
 
 
 def _wait_until_free(slot: Slot, pid: int) -> None:
@@ -80,18 +95,23 @@ class AttemptExecutor:
         self._run, self._worker_id, self._slot = run, worker_id, slot
         self._guard = Guard(slot, run.pk, run.attempt, worker_id)
         self._report = Report()
+        self._report_lock = threading.Lock()
         self._reported_at = time.monotonic()
         self._closed = False
 
     def execute(self) -> Ending:
         """Execute the attempt to its end, whatever the assistant does."""
-        with self._guard.watching():
-            outcome = self._drive()
-            left = self._guard.wait_for_threads(runs_settings().THREAD_LEAVE_SECONDS)
-            ending = self._conclude(outcome, left)
-        if not left or self._guard.process_must_end:
-            self._end_process()
-        return ending
+        left = False
+        try:
+            with self._guard.watching():
+                outcome = self._drive()
+                patience = runs_settings().THREAD_LEAVE_SECONDS
+                left = self._guard.wait_for_threads(patience) and forget_async_connections(patience)
+                return self._conclude(outcome, left)
+        finally:
+            forget_assistants_connections()
+            if not left or self._guard.process_must_end:
+                self._end_process()
 
     def _drive(self) -> Outcome:
         """The assistant's own end; an interruption is judged by the order, not by what leaves the assistant."""
@@ -101,7 +121,7 @@ class AttemptExecutor:
             given = self._run.kwargs.get("input")
             try:
                 value = drive(lambda: function(context, given), self._guard, self._on_step)
-                return Outcome(status=RunStatus.SUCCESS, values=_final_values(value))
+                return Outcome(status=RunStatus.SUCCESS, values=final_values(value))
             finally:
                 self._guard.leave()
                 self._closed = True
@@ -127,20 +147,29 @@ class AttemptExecutor:
 
     def _on_step(self, value: Any) -> None:
         """Store a durable step; refuse it if the attempt must stop or the value cannot be stored."""
-        delta = _mapping(value, "yield")
+        delta = as_mapping(value, "yield")
         self._check_lease()
         self._guard.raise_if_ordered()
         run = self._run
-        report = self._take_report()
+        report, checkpoint_id = self._take_report(), new_checkpoint_id()
         try:
             checkpoint = persist(
                 lambda: write_checkpoint(
-                    run_id=run.pk, thread_id=run.thread_id, attempt=run.attempt, delta=delta, report=report
+                    run_id=run.pk,
+                    thread_id=run.thread_id,
+                    attempt=run.attempt,
+                    checkpoint_id=checkpoint_id,
+                    delta=delta,
+                    report=report,
                 ),
                 give_up=lambda: self.must_stop,
             )
         except Fenced:
+            self._put_back(report)
             raise self._fenced() from None
+        except BaseException:
+            self._put_back(report)
+            raise
         self._context.state = dict(checkpoint.values)
         self._guard.raise_if_ordered()
 
@@ -156,9 +185,12 @@ class AttemptExecutor:
 
     def report(self, **known: Any) -> None:
         with self._guard.own_section():
+            if self._closed:
+                return
             known = {name: value for name, value in known.items() if value is not None}
             check_storable(known, "reported")
-            self._report = replace(self._report, **known)
+            with self._report_lock:
+                self._report = replace(self._report, **known)
 
     @property
     def must_stop(self) -> bool:
@@ -178,18 +210,24 @@ class AttemptExecutor:
         if not due or threading.current_thread() is not threading.main_thread() or self._guard.in_event_loop:
             return
         try:
-            report_progress(run_id=self._run.pk, attempt=self._run.attempt, report=self._report)
+            with executors_connection():
+                report_progress(run_id=self._run.pk, attempt=self._run.attempt, report=self._report)
         except Fenced:
             self._guard.order = self._guard.order or Order.FENCED
-        except (DatabaseError, InterfaceError):
-            connection.close()  # what was reported is kept, and written with the next step
+        except (DatabaseError, InterfaceError):  # what was reported is kept, and written with the next step
             logger.warning("progress of run %s was not stored yet", self._run.pk, exc_info=True)
         self._reported_at = time.monotonic()
 
     def _take_report(self) -> Report:
-        report, self._report = self._report, Report()
+        with self._report_lock:
+            report, self._report = self._report, Report()
         self._reported_at = time.monotonic()
         return report
+
+    def _put_back(self, report: Report) -> None:
+        """What was not stored with the step it came with; what was reported since counts more."""
+        with self._report_lock:
+            self._report = replace(report, **self._report.columns())
 
     def _fenced(self) -> RunCancelled:
         self._guard.order = self._guard.order or Order.FENCED
@@ -212,13 +250,23 @@ class AttemptExecutor:
         return Ending.STOPPED
 
     def _finish(self, outcome: Outcome, left: bool) -> Ending:
-        report = self._take_report()
+        try:
+            self._write_outcome(outcome, self._take_report(), left)
+        except (Fenced, InterfaceError, OperationalError):
+            raise
+        except Exception as error:
+            # The database refuses what the assistant left: executing it again would end the same way.
+            logger.exception("run %s: its outcome could not be stored", self._run.pk)
+            outcome = Outcome(status=RunStatus.ERROR, error=describe(error))
+            self._write_outcome(outcome, None, left)
+        return Ending.SUCCESS if outcome.status == RunStatus.SUCCESS else Ending.ERROR
+
+    def _write_outcome(self, outcome: Outcome, report: Report | None, left: bool) -> None:
         run = self._run
         persist(
             lambda: finish_run(run_id=run.pk, attempt=run.attempt, outcome=outcome, report=report, left=left),
             give_up=self._is_buried,
         )
-        return Ending.SUCCESS if outcome.status == RunStatus.SUCCESS else Ending.ERROR
 
     def _release(self) -> None:
         departure = Departure.SHUTDOWN if self._guard.order == Order.SHUTDOWN else Departure.LEFT
@@ -246,37 +294,5 @@ class AttemptExecutor:
         os._exit(0)
 
 
-def _final_values(value: Any) -> dict[str, Any] | None:
-    if value is None:
-        return None
-    delta = _mapping(value, "return")
-    check_storable(delta, "returned value")
-    return delta
-
-
-def _mapping(value: Any, verb: str) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise TypeError(f"An assistant must {verb} a dict that is merged into the state, not {type(value).__name__}.")
-    return value
-
-
 def _is_exit(outcome: Outcome) -> bool:
     return outcome.error is not None and outcome.error["type"] in ("SystemExit", "KeyboardInterrupt")
-
-
-def describe(error: BaseException) -> dict[str, Any]:
-    """An exception as a run's error: {"type", "message", "traceback"}, storable whatever it contains."""
-    trace = "".join(traceback.format_exception(error))[-20_000:]
-    described = {"type": type(error).__name__, "message": _text_of(error), "traceback": trace}
-    return {name: _storable(text) for name, text in described.items()}
-
-
-def _text_of(error: BaseException) -> str:
-    try:
-        return str(error)[:10_000]
-    except Exception as worse:
-        return f"(its text cannot be read: {type(worse).__name__})"
-
-
-def _storable(text: str) -> str:
-    return text.replace("\x00", "\\x00").encode("utf-8", "backslashreplace").decode()

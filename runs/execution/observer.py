@@ -122,7 +122,7 @@ class Observer:
     def _note_exit(self, execution: Execution) -> None:
         with self._lock:
             standing = self._standing.pop(execution.index, None)
-        self._table.slots[execution.index].vacate()
+        self._table.slots[execution.index].vacate_for(execution.pid)
         self._handlers.exited(execution, standing.order if standing else None)
 
     def _follow_up(self, standing: _Standing, now: float) -> None:

@@ -5,7 +5,9 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from django.db import InterfaceError, OperationalError, connection
+from django.db import InterfaceError, OperationalError
+
+from runs.execution.connections import executors_connection
 
 logger = logging.getLogger(__name__)
 
@@ -25,16 +27,22 @@ def is_transient(error: Exception) -> bool:
 
 
 def persist(write: Callable[[], T], *, give_up: Callable[[], bool] = lambda: False) -> T:
-    """Call `write` until the database has answered; only for writes that are fenced, so that repeating is harmless.
+    """Call `write`, on the executor's connection, until the database has answered.
+
+    Only for writes that may be repeated: fenced, and recognised if their commit's answer was lost.
 
     Raises the last error once `give_up()` says that nobody wants the write any more.
     """
     wait = FIRST_WAIT_SECONDS
     while True:
         try:
-            return write()
+            with executors_connection() as connection:
+                try:
+                    return write()
+                except (OperationalError, InterfaceError):
+                    connection.close()
+                    raise
         except (OperationalError, InterfaceError) as error:
-            connection.close()
             if give_up() or not is_transient(error):
                 raise
             logger.warning("the database is away; trying again in %.1f s", wait, exc_info=True)

@@ -67,11 +67,16 @@ class SlotTable:
     _SLOT = 128
 
     def __init__(self) -> None:
-        self._memory = mmap.mmap(-1, self._HEADER + MAX_SLOTS * self._SLOT)
+        # The states stand together, so that looking for those that count is looking at one piece of memory.
+        self._memory = mmap.mmap(-1, self._HEADER + MAX_SLOTS * (1 + self._SLOT))
         self._lease = _Struct(self._memory, 0, "=d")
         self._shutting_down = _Struct(self._memory, 8, "=B")
         self._worker = _Struct(self._memory, 16, "=16s")
-        self.slots = [Slot(self, index, self._memory, self._HEADER + index * self._SLOT) for index in range(MAX_SLOTS)]
+        self.slots = [self._slot(index) for index in range(MAX_SLOTS)]
+
+    def _slot(self, index: int) -> "Slot":
+        state = _Struct(self._memory, self._HEADER + index, "=B")
+        return Slot(self, index, state, self._memory, self._HEADER + MAX_SLOTS + index * self._SLOT)
 
     # Written by the main process, read by everybody.
 
@@ -110,8 +115,8 @@ class SlotTable:
 
     def executions(self) -> Iterator[Execution]:
         """What the children are at."""
-        for slot in self.slots:
-            if (execution := slot.execution()) is not None:
+        for index, state in enumerate(self._memory[self._HEADER : self._HEADER + MAX_SLOTS]):
+            if state and (execution := self.slots[index].execution()) is not None:
                 yield execution
 
     def find(self, run_id: UUID) -> list[Execution]:
@@ -122,10 +127,10 @@ class SlotTable:
 class Slot:
     """One child's part of the table."""
 
-    def __init__(self, table: SlotTable, index: int, memory: mmap.mmap, offset: int) -> None:
+    def __init__(self, table: SlotTable, index: int, state: _Struct, memory: mmap.mmap, offset: int) -> None:
         self.table = table
         self.index = index
-        self._state = _Struct(memory, offset, "=B")
+        self._state = state
         self._who = _Struct(memory, offset + 8, "=I16sId")
         self._order_kind = _Struct(memory, offset + 64, "=B")
         self._order_for = _Struct(memory, offset + 72, "=16sI")
@@ -160,6 +165,11 @@ class Slot:
         self._state.write(_State.EMPTY)
 
     # Written by the main process.
+
+    def vacate_for(self, pid: int) -> None:
+        """This child has exited. Its successor waits for a slot that is not free, so it cannot be in here meanwhile."""
+        if (execution := self.execution()) is not None and execution.pid == pid:
+            self.vacate()
 
     def order(self, run_id: UUID, attempt: int, order: Order) -> None:
         """Order this attempt to stop; the first order stays until another attempt gets one."""

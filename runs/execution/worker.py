@@ -14,6 +14,7 @@ from django.db import connections
 
 from runs import __version__
 from runs.assistants import registry
+from runs.execution.connections import begin_async_thread
 from runs.execution.keeper import Keeper
 from runs.execution.replacement import ReplaceDeadChildren
 from runs.execution.slots import Slot, SlotTable
@@ -70,6 +71,7 @@ def on_worker_process_init(**_: Any) -> None:
         return
     _process.keeper = None
     _process.slot = _process.table.slots[_child_index()]
+    begin_async_thread()
 
 
 def _child_index() -> int:

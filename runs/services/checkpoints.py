@@ -9,16 +9,24 @@ from runs.errors import CheckpointNotFound, Fenced, ThreadNotFound
 from runs.jsonvalues import check_storable
 from runs.locks import LockedThread, lock_attempt, lock_thread
 from runs.models import Checkpoint, Run
+from runs.models.fields import new_checkpoint_id
 from runs.services.progress import Report
 from runs.services.transition import move_head, update_run
 
 
 @transaction.atomic(durable=True)
 def write_checkpoint(
-    *, run_id: UUID, thread_id: UUID, attempt: int, delta: dict[str, Any], report: Report | None = None
+    *,
+    run_id: UUID,
+    thread_id: UUID,
+    attempt: int,
+    delta: dict[str, Any],
+    report: Report | None = None,
+    checkpoint_id: UUID | None = None,
 ) -> Checkpoint:
     """Merge `delta` into the thread's state as a new head. Raises Fenced if the attempt no longer owns the run.
 
+    Repeated with the same `checkpoint_id`, because the answer to the commit was lost, it returns the step it stored.
     The thread is locked first, then the run by its attempt: a write that waited behind a rollback finds itself fenced.
     """
     check_storable(delta, "yielded value")
@@ -29,14 +37,24 @@ def write_checkpoint(
     run = lock_attempt(run_id, attempt)
     if report is not None and (columns := report.columns()):
         update_run(run, **columns)
-    return append_checkpoint(locked, run, delta, upcoming=[run.assistant])
+    if checkpoint_id is not None and (stored := Checkpoint.objects.filter(pk=checkpoint_id, run=run).first()):
+        return stored
+    return append_checkpoint(locked, run, delta, upcoming=[run.assistant], checkpoint_id=checkpoint_id)
 
 
-def append_checkpoint(locked: LockedThread, run: Run, delta: dict[str, Any], *, upcoming: list[str]) -> Checkpoint:
+def append_checkpoint(
+    locked: LockedThread,
+    run: Run,
+    delta: dict[str, Any],
+    *,
+    upcoming: list[str],
+    checkpoint_id: UUID | None = None,
+) -> Checkpoint:
     """Insert the checkpoint that follows the run's starting point and make it the head; the run is fenced already."""
     parent = starting_checkpoint(locked.thread.head_id, run)
     step = 0 if parent is None else parent.step + 1
     checkpoint = Checkpoint.objects.create(
+        id=checkpoint_id or new_checkpoint_id(),
         thread=locked.thread,
         parent=parent,
         run=run,

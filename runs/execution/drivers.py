@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
+from dataclasses import dataclass
 from typing import Any, cast
 
 from runs.execution.interruption import Guard
@@ -24,10 +25,9 @@ def drive(call: Callable[[], Any], guard: Guard, on_step: OnStep) -> Any:
     if inspect.isgenerator(made):
         return _drive_generator(cast(SyncSteps, made), guard, on_step)
     if inspect.isasyncgen(made):
-        return _drive_async_generator(cast(AsyncSteps, made), guard, on_step)
+        return _AsyncSteps(cast(AsyncSteps, made), guard, on_step).drive()
     if inspect.iscoroutine(made):
-        with asyncio.Runner() as runner:
-            return _run(runner, made, guard)
+        return _drive_coroutine(made, guard)
     return made
 
 
@@ -47,27 +47,6 @@ def _drive_generator(generator: SyncSteps, guard: Guard, on_step: OnStep) -> Any
             generator.close()
 
 
-def _drive_async_generator(generator: AsyncSteps, guard: Guard, on_step: OnStep) -> None:
-    """The loop stands still between the steps, so that a step is stored outside of it."""
-    with asyncio.Runner() as runner:
-
-        async def step(refusal: BaseException | None) -> tuple[bool, Any]:
-            refusal = refusal or guard.pending()
-            try:
-                return True, await (anext(generator) if refusal is None else generator.athrow(refusal))
-            except StopAsyncIteration:
-                return False, None
-
-        try:
-            _step_through(lambda refusal: _run(runner, step(refusal), guard), on_step)
-        finally:
-            _run(runner, _close(generator), guard)
-
-
-async def _close(generator: AsyncSteps) -> None:
-    await generator.aclose()
-
-
 def _step_through(advance: Callable[[BaseException | None], tuple[bool, Any]], on_step: OnStep) -> Any:
     """A step that is refused is refused at the assistant's `yield`; one that comes after that is not stored."""
     refusal: BaseException | None = None
@@ -83,9 +62,72 @@ def _step_through(advance: Callable[[BaseException | None], tuple[bool, Any]], o
             refusal = error
 
 
-def _run(runner: asyncio.Runner, coroutine: Coroutine[Any, Any, Any], guard: Guard) -> Any:
-    """Run the coroutine as a task that an order can cancel."""
-    loop = runner.get_loop()
-    task = loop.create_task(coroutine)
-    with guard.driving(loop, task), guard.assistant_code():
-        return loop.run_until_complete(task)
+def _drive_coroutine(coroutine: Coroutine[Any, Any, Any], guard: Guard) -> Any:
+    with asyncio.Runner() as runner:
+        loop = runner.get_loop()
+        task = loop.create_task(coroutine)
+        with guard.driving(loop, task), guard.assistant_code():
+            return loop.run_until_complete(task)
+
+
+class _AsyncSteps:
+    """An async generator, walked through by one task: what it opens around a `yield` it may close in a later step.
+
+    The loop stands still between the steps, so that a step is stored outside of it.
+    """
+
+    def __init__(self, generator: AsyncSteps, guard: Guard, on_step: OnStep) -> None:
+        self._generator, self._guard, self._on_step = generator, guard, on_step
+
+    def drive(self) -> None:
+        """Walk to the end; whatever leaves the generator leaves this function."""
+        with asyncio.Runner() as runner:
+            loop = runner.get_loop()
+            task = loop.create_task(self._walk(loop))
+            task.add_done_callback(lambda _: self._stop.set_result(None))
+            with self._guard.driving(loop, task):
+                while not task.done():
+                    self._run_to_next_stop(loop)
+            task.result()
+
+    def _run_to_next_stop(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Let the loop run until the task has a step to store or has ended."""
+        self._stop: asyncio.Future[_Step | None] = loop.create_future()
+        with self._guard.assistant_code():
+            step = loop.run_until_complete(self._stop)
+        if step is None:
+            return
+        refusal = self._store(step.value)
+        if not step.answer.done():  # cancelled meanwhile
+            step.answer.set_result(refusal)
+
+    def _store(self, value: Any) -> BaseException | None:
+        try:
+            self._on_step(value)
+        except BaseException as refusal:
+            return refusal
+        return None
+
+    async def _walk(self, loop: asyncio.AbstractEventLoop) -> None:
+        refusal: BaseException | None = None
+        try:
+            while True:
+                refusal = self._guard.pending() or refusal
+                value = await (anext(self._generator) if refusal is None else self._generator.athrow(refusal))
+                if refusal is not None:
+                    raise refusal
+                step = _Step(value, loop.create_future())
+                self._stop.set_result(step)
+                refusal = await step.answer
+        except StopAsyncIteration:
+            pass
+        finally:
+            await self._generator.aclose()
+
+
+@dataclass(frozen=True)
+class _Step:
+    """What was yielded, and where to say why it was refused (None: it was stored)."""
+
+    value: Any
+    answer: "asyncio.Future[BaseException | None]"

@@ -129,7 +129,11 @@ class Guard:
 
     def pending(self) -> Interruption | None:
         """What to throw into the assistant now."""
-        return None if self.order is None or self.unwinding() else self.exception()
+        if self.order is None or self.unwinding():
+            return None
+        if self._task is not None and self._running_task() is self._task:
+            self._task_told = True
+        return self.exception()
 
     def raise_if_ordered(self) -> None:
         """Raise the order, unless this thread is unwinding from it already."""
@@ -137,21 +141,30 @@ class Guard:
             raise interruption
 
     def _interrupt(self) -> None:
-        """Not while the code is already unwinding from an earlier interruption: cleanup has the whole grace."""
+        """Not while the code is already unwinding from an earlier interruption: cleanup has the whole grace.
+
+        Nobody can see whether a task that awaits is cleaning up: so it is told once.
+        """
         if self.unwinding():
             return
         if self._loop is None or self._task is None:
             raise self.exception()
-        running = asyncio.current_task(self._loop)
+        running = self._running_task()
         if running is not self._task and not self._task_told:
             self._loop.call_soon_threadsafe(self._task.cancel)
-        self._task_told = True  # nobody can see whether a task that awaits is cleaning up: it is told once
+        self._task_told = True
         if running is not None:
             raise self.exception()
 
+    def _running_task(self) -> "asyncio.Task[Any] | None":
+        """The task of the assistant's loop that this code is executed by."""
+        if self._loop is None or threading.current_thread() is not threading.main_thread():
+            return None
+        return asyncio.current_task(self._loop)
+
     def unwinding(self) -> bool:
         """Whether this thread is handling an interruption, or something raised while handling one."""
-        return _comes_from_interruption(sys.exc_info()[1], cancelled=self._task is not None)
+        return _comes_from_interruption(sys.exc_info()[1], cancelled=self._task_told)
 
     # Threads
 

@@ -13,7 +13,7 @@ from runs.states import RunStatus
 from tests.support.assistants import ANSWER, is_alive
 from tests.support.factories import make_run, make_thread
 from tests.support.ledger import entries, events, open_gate, wait_for_entry, wait_until
-from tests.support.stage import empty_queue, wait_for_status, wait_until_settled
+from tests.support.stage import empty_queue, error_of, head_values, wait_for_status, wait_until_settled
 from tests.support.worker import WorkerProcess
 
 #: No renewal comes in time to recover anything: whatever is recovered at once was observed.
@@ -58,7 +58,7 @@ def test_killed_child(worker: WorkerProcess) -> None:
     run = wait_for_status(run.pk, RunStatus.SUCCESS)
     open_gate(beside.pk)
     beside = wait_for_status(beside.pk, RunStatus.SUCCESS)
-    assert (run.attempt, run.crashes, run.thread.head.values) == (2, 1, ANSWER)
+    assert (run.attempt, run.crashes, head_values(run)) == (2, 1, ANSWER)
     assert ("pending", "system/worker", "crash") in history(run)
     first, second = entries(run.pk, "start")
     assert (first.attempt, second.attempt, is_alive(first.pid)) == (1, 2, False)
@@ -69,7 +69,7 @@ def test_poison_run(worker: WorkerProcess) -> None:
     """A run that kills every process that executes it is given up, and the worker works on."""
     poison = make_run(make_thread(), assistant="poison")
     poison = wait_until_settled(poison.pk)
-    assert (poison.status, poison.error["type"]) == (RunStatus.ERROR, "attempts_exhausted")
+    assert (poison.status, error_of(poison)["type"]) == (RunStatus.ERROR, "attempts_exhausted")
     assert (poison.attempt, poison.crashes) == (3, 3)
     assert events(poison.pk) == ["start"] * 3
     after = make_run(poison.thread, assistant="prompt")
@@ -101,18 +101,26 @@ def test_killed_worker(own_queue: None, settings: Settings) -> None:
         doomed.kill()
     assert not is_alive(child)
     with WorkerProcess(runs=SOON):
-        wait_until(lambda: scheduler.sweep() or leases() == 0, "the worker to be buried")
+        wait_until(lambda: swept_clean(scheduler), "the worker to be buried")
         wait_for_entry(run.pk, "start", attempt=2)
         open_gate(run.pk)
         run = wait_for_status(run.pk, RunStatus.SUCCESS)
-    assert (run.attempt, run.crashes, run.thread.head.values) == (2, 1, ANSWER)
+    assert (run.attempt, run.crashes, head_values(run)) == (2, 1, ANSWER)
     assert ("pending", "system/scheduler", "crash") in history(run)
     assert Worker.objects.filter(host__endswith=f":{doomed.pid}", buried_at=None).count() == 0
 
 
-def leases() -> int:
-    """Runs that a worker holds."""
-    return Run.objects.leased().count()
+def is_retired(run: Run) -> bool:
+    """Whether the worker that holds, or held, the run has ended its life."""
+    assert run.worker is not None
+    run.worker.refresh_from_db()
+    return run.worker.buried_at is not None
+
+
+def swept_clean(scheduler: Scheduler) -> bool:
+    """Sweep once; whether no worker holds a run any more."""
+    scheduler.sweep()
+    return not Run.objects.leased().exists()
 
 
 # Shutdown
@@ -128,7 +136,7 @@ def test_sigterm_lets_a_run_finish(own_queue: None) -> None:
         assert worker.wait() == 0
     run.refresh_from_db()
     assert (run.status, run.attempt) == (RunStatus.SUCCESS, 1)
-    assert Worker.objects.get(pk=run.worker_id).buried_at is not None
+    assert is_retired(run)
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGQUIT])
@@ -142,7 +150,7 @@ def test_shutdown_hands_runs_over(own_queue: None, signum: signal.Signals, kind:
             leaving.send(signum)
             leaving.wait()
             assert not is_alive(child)
-            assert Worker.objects.get(pk=run.worker_id).buried_at is not None
+            assert is_retired(run)
             second = wait_for_entry(run.pk, "start", attempt=2)
             open_gate(run.pk)
             run = wait_for_status(run.pk, RunStatus.SUCCESS)

@@ -14,7 +14,7 @@ from runs.states import RunStatus
 from tests.support.assistants import ANSWER, is_alive
 from tests.support.factories import make_run, make_thread
 from tests.support.ledger import entries, events, open_gate, wait_for_entry, wait_until
-from tests.support.stage import wait_for_status, wait_until_settled
+from tests.support.stage import error_of, head_values, settlement, wait_for_status, wait_until_settled
 from tests.support.worker import WorkerProcess
 
 OPERATOR = Actor("operator")
@@ -67,7 +67,7 @@ def test_committed_steps_are_kept(worker: WorkerProcess, kind: str) -> None:
     wait_for_entry(victim.pk, "stored")
     cancel_run(run_id=victim.pk, actor=OPERATOR)
     victim = wait_until_settled(victim.pk)
-    assert victim.thread.head.values == {"step": 0}
+    assert head_values(victim) == {"step": 0}
     assert events(victim.pk) == ["start", "stored", "left"]
 
 
@@ -88,7 +88,12 @@ def test_sys_exit_is_an_error_of_the_assistant(worker: WorkerProcess) -> None:
     """Nobody ordered it, so it is judged like any exception, and the process goes on."""
     run, child = started("quitter")
     run = wait_until_settled(run.pk)
-    assert (run.status, run.error["type"], run.error["message"], run.attempt) == (RunStatus.ERROR, "SystemExit", "3", 1)
+    assert (run.status, error_of(run)["type"], error_of(run)["message"], run.attempt) == (
+        RunStatus.ERROR,
+        "SystemExit",
+        "3",
+        1,
+    )
     assert is_alive(child)
 
 
@@ -120,10 +125,9 @@ def test_threads_left_behind_end_with_their_process(
     child = wait_for_entry(run.pk, "start").pid
     end(run)
     run = wait_until_settled(run.pk)
-    settled = run.events.last()
     assert (run.status, run.attempt, run.crashes) == (status, 1, 0)
     assert not is_alive(child)
-    assert entries(run.pk)[-1].time <= settled.at
+    assert entries(run.pk)[-1].time <= settlement(run).at
     open_gate(beside.pk)
     beside = wait_for_status(beside.pk, RunStatus.SUCCESS)
     assert {entry.pid for entry in entries(beside.pk)} == {other_child}
@@ -139,8 +143,8 @@ def test_time_limit(worker: WorkerProcess, kind: str, dies: bool) -> None:
     run = wait_until_settled(run.pk)
     transitions = list(run.events.values_list("from_status", "to_status"))
     assert transitions[2:] == [("running", "timeout"), ("timeout", "timeout")]
-    assert (run.error["type"], run.cancelled_by, is_alive(child)) == ("RunTimedOut", "", not dies)
-    assert entries(run.pk)[-1].time <= run.events.last().at
+    assert (error_of(run)["type"], run.cancelled_by, is_alive(child)) == ("RunTimedOut", "", not dies)
+    assert entries(run.pk)[-1].time <= settlement(run).at
 
 
 # The lease
@@ -173,7 +177,7 @@ def test_executor_pauses_while_its_lease_is_not_confirmed(worker: WorkerProcess)
     wait_until(lambda: len(entries(run.pk)) > beats, "the executor to go on")
     open_gate(run.pk)
     run = wait_for_status(run.pk, RunStatus.SUCCESS)
-    assert (run.attempt, run.thread.head.values) == (1, ANSWER)
+    assert (run.attempt, head_values(run)) == (1, ANSWER)
 
 
 def test_paused_executor_is_interrupted(worker: WorkerProcess) -> None:
@@ -217,7 +221,8 @@ def test_buried_worker_stops_and_begins_a_new_life(worker: WorkerProcess) -> Non
     run = wait_for_status(run.pk, RunStatus.SUCCESS)
     assert (run.attempt, run.crashes, is_alive(child)) == (2, 1, True)
     assert run.worker_id != first_life.pk
-    assert Worker.objects.get(pk=run.worker_id).host == first_life.host
+    assert run.worker is not None
+    assert run.worker.host == first_life.host
 
 
 def leased(run: Run) -> bool:

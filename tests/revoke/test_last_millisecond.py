@@ -16,7 +16,7 @@ from tests.support.assistants import ANSWER
 from tests.support.factories import make_run, make_thread
 from tests.support.ledger import entries, wait_for_entry
 from tests.support.scale import rounds
-from tests.support.stage import wait_until_settled
+from tests.support.stage import head_values, settlement, wait_until_settled
 from tests.support.worker import WorkerProcess
 
 NAP_SECONDS = 0.03
@@ -63,13 +63,11 @@ def assert_ended_once(run: Run) -> None:
     """One terminal status, and nothing done after it was settled."""
     transitions = run.events.values_list("from_status", "to_status")
     assert [to for came_from, to in transitions if to in TERMINAL and came_from not in TERMINAL] == [run.status]
-    ended = run.events.last()
-    assert ended is not None
-    assert entries(run.pk)[-1].time <= ended.at
+    assert entries(run.pk)[-1].time <= settlement(run).at
 
 
 def assert_untouched(innocent: Run, child: int) -> None:
     """The run that followed knows nothing of it."""
     assert (innocent.status, innocent.attempt, innocent.crashes) == (RunStatus.SUCCESS, 1, 0)
-    assert innocent.thread.head.values == ANSWER
+    assert head_values(innocent) == ANSWER
     assert {entry.pid for entry in entries(innocent.pk)} == {child}

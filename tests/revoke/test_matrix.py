@@ -10,13 +10,13 @@ import pytest
 from celery import current_app
 
 from runs.actors import Actor
-from runs.models import Run, RunEvent
+from runs.models import Run
 from runs.services.cancel import cancel_run
 from runs.states import RunStatus
 from tests.support.assistants import ANSWER, is_alive
 from tests.support.factories import make_run, make_thread
 from tests.support.ledger import entries, events, open_gate, wait_for_entry, wait_until
-from tests.support.stage import queued_messages, wait_for_status, wait_until_settled
+from tests.support.stage import head_values, queued_messages, settlement, wait_for_status, wait_until_settled
 from tests.support.worker import WorkerProcess
 
 QUICKLY = 1.0  # seconds from settlement to the successor's start: promised
@@ -123,8 +123,8 @@ def consume_duplicate(run: Run) -> None:
 
 def known_to_celery(run: Run) -> bool:
     """Whether Celery itself could terminate the run."""
-    active = current_app.control.inspect(timeout=1.0, limit=1).query_task([str(run.pk)]) or {}
-    return any(found for found in active.values())
+    known = current_app.control.inspect(timeout=1.0, limit=1).query_task(str(run.pk)) or {}
+    return any(known.values())
 
 
 def reserved(worker: WorkerProcess) -> set[str]:
@@ -167,14 +167,14 @@ def assert_goes_on_with(successor: Run, victim: Run) -> None:
     assert 0 <= (successor.started_at - ended).total_seconds() <= QUICKLY
     if start.what["alive"]:  # then it had left before
         assert len(entries(victim.pk, "left")) == len(entries(victim.pk, "start"))
-    assert (successor.attempt, successor.thread.head.values) == (1, ANSWER)
+    assert (successor.attempt, head_values(successor)) == (1, ANSWER)
 
 
 def assert_undisturbed(beside: Run) -> None:
     """The run in the other child ends as if nothing had happened, in the process in which it started."""
     open_gate(beside.pk)
     beside = wait_for_status(beside.pk, RunStatus.SUCCESS)
-    assert (beside.attempt, beside.crashes, beside.thread.head.values) == (1, 0, ANSWER)
+    assert (beside.attempt, beside.crashes, head_values(beside)) == (1, 0, ANSWER)
     assert events(beside.pk) == ["start", "left"]
     assert len({entry.pid for entry in entries(beside.pk)}) == 1
 
@@ -182,10 +182,3 @@ def assert_undisturbed(beside: Run) -> None:
 def assert_silent_since_settlement(run: Run) -> None:
     """Not one more effect once the run was said to be over."""
     assert entries(run.pk)[-1].time <= settlement(run).at
-
-
-def settlement(run: Run) -> RunEvent:
-    """The last event of a run's history."""
-    event = run.events.last()
-    assert event is not None
-    return event

@@ -57,14 +57,18 @@ def slow_kill() -> None:
             wait_until(lambda: gate_is_open(f"kill-{pid}"), "the gate before a kill")
         os.kill(pid, signum)
 
-    keeper.os = SimpleNamespace(kill=kill)  # type: ignore[assignment]
+    keeper.os = SimpleNamespace(kill=kill)  # type: ignore[attr-defined, assignment]
 
 
 def kill_without_row() -> None:
     """The grace kill does not hold the run's row."""
     from runs.execution.keeper import Keeper
+    from runs.execution.slots import Execution, Order
 
-    Keeper._kill_now = lambda self, execution, _: self._signal_kill(execution)  # type: ignore[method-assign]
+    def kill(self: Keeper, execution: Execution, order: Order) -> None:
+        self._signal_kill(execution)
+
+    Keeper._kill_now = kill  # type: ignore[method-assign]
 
 
 def repeating_handler() -> None:
@@ -90,7 +94,7 @@ def no_fence() -> None:
     def get(run_id: UUID, attempt: int) -> Run:
         return Run.objects.get(pk=run_id)
 
-    checkpoints.lock_attempt = get
+    checkpoints.lock_attempt = get  # type: ignore[attr-defined]
 
 
 FAULTS: dict[str, Callable[[], None]] = {

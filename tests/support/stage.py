@@ -1,7 +1,8 @@
 """What tests with real workers share: committed rows that stay for a module, a ledger, and real publishing."""
 
 from collections.abc import Iterator
-from typing import Any
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import pytest
@@ -11,6 +12,9 @@ from django.test import override_settings
 from pytest_django import DjangoDbBlocker
 
 from tests.support.ledger import VARIABLE, wait_until
+
+if TYPE_CHECKING:  # a conftest.py imports this before Django is set up
+    from runs.models import Run, RunEvent
 
 
 @pytest.fixture(scope="module")
@@ -53,48 +57,66 @@ def db(stage: None) -> None:
     """In place of pytest-django's, which rolls back; it makes the test database if a test asks for `db`."""
 
 
-def empty_queue() -> None:
-    """Forget every message, also those that a killed worker had taken."""
+@contextmanager
+def broker() -> Iterator[Any]:
+    """The broker's own client."""
     from celery import current_app
 
     with current_app.connection_for_write() as connection:
-        connection.default_channel.client.delete("runs", "unacked", "unacked_index", "unacked_mutex")
+        channel: Any = connection.default_channel
+        yield channel.client
+
+
+def empty_queue() -> None:
+    """Forget every message, also those that a killed worker had taken."""
+    with broker() as client:
+        client.delete("runs", "unacked", "unacked_index", "unacked_mutex")
 
 
 def queued_messages() -> int:
     """Messages that no worker has taken."""
-    from celery import current_app
-
-    with current_app.connection_for_write() as connection:
-        return int(connection.default_channel.client.llen("runs"))
+    with broker() as client:
+        return int(client.llen("runs"))
 
 
 def messages() -> int:
     """Messages that are queued, or taken and not acknowledged: all that will ever be delivered."""
-    from celery import current_app
-
-    with current_app.connection_for_write() as connection:
-        return queued_messages() + int(connection.default_channel.client.hlen("unacked"))
+    with broker() as client:
+        return int(client.llen("runs") + client.hlen("unacked"))
 
 
-def status_of(run_id: UUID) -> str:
-    """The status of the run's row now."""
-    from runs.models import Run
-
-    return Run.objects.values_list("status", flat=True).get(pk=run_id)
-
-
-def wait_for_status(run_id: UUID, status: str) -> Any:
+def wait_for_status(run_id: UUID, status: str) -> "Run":
     """The run, as soon as it has this status."""
     from runs.models import Run
 
-    wait_until(lambda: status_of(run_id) == status, f"run {run_id} to be {status}")
-    return Run.objects.select_related("thread__head").get(pk=run_id)
+    found = Run.objects.filter(pk=run_id, status=status)
+    return wait_until(found.first, f"run {run_id} to be {status}")
 
 
-def wait_until_settled(run_id: UUID) -> Any:
+def wait_until_settled(run_id: UUID) -> "Run":
     """The run, as soon as it is terminal and no worker holds it."""
     from runs.models import Run
 
     settled = Run.objects.filter(pk=run_id, finished_at__isnull=False, leased=False)
-    return wait_until(lambda: settled.select_related("thread__head").first(), f"run {run_id} to be settled")
+    return wait_until(settled.first, f"run {run_id} to be settled")
+
+
+def head_values(run: "Run") -> Any:
+    """The state of the run's thread now; None: it is empty."""
+    from runs.models import Checkpoint
+
+    return Checkpoint.objects.filter(head_of=run.thread_id).values_list("values", flat=True).first()
+
+
+def settlement(run: "Run") -> "RunEvent":
+    """The last event of a run's history."""
+    event = run.events.last()
+    assert event is not None
+    return event
+
+
+def error_of(run: "Run") -> dict[str, Any]:
+    """The run's error."""
+    assert run.error is not None
+    error: dict[str, Any] = run.error
+    return error

@@ -253,6 +253,40 @@ def littering(run: RunContext, input: Any) -> dict[str, int]:
     return ANSWER
 
 
+# Those that use the database themselves
+
+
+@assistant
+def querying(run: RunContext, input: Any) -> None:
+    """One transaction after the other: an interruption hits a query, or the entering or leaving of a transaction."""
+    from django.db import connection, transaction
+
+    with present(run):
+        while True:
+            with transaction.atomic(), connection.cursor() as cursor:
+                cursor.execute("SELECT pg_sleep(0.001)")
+
+
+@assistant
+def holding(run: RunContext, input: Any) -> Iterator[dict[str, int]]:
+    """A transaction of its own is open around the step, and never ends."""
+    from django.db import connection, transaction
+
+    with present(run):
+        transaction.set_autocommit(False)
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+        yield ANSWER
+        wait_at_gate(run, run.id)
+
+
+@assistant
+def boastful(run: RunContext, input: Any) -> dict[str, Any]:
+    """Returns what no row can hold."""
+    with present(run):
+        return {"text": "x" * (300 * 1024 * 1024)}
+
+
 # Those that die
 
 
@@ -291,6 +325,9 @@ ASSISTANTS = (
     "c_call",
     "stubborn",
     "littering",
+    "querying",
+    "holding",
+    "boastful",
     "killed_once",
     "poison",
 )

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from django.db import DatabaseError, InterfaceError, OperationalError
+from django.db import DatabaseError, InterfaceError
 
 from runs.actors import system
 from runs.assistants import RunContext, registry
@@ -252,9 +252,11 @@ class AttemptExecutor:
     def _finish(self, outcome: Outcome, left: bool) -> Ending:
         try:
             self._write_outcome(outcome, self._take_report(), left)
-        except (Fenced, InterfaceError, OperationalError):
+        except Fenced:
             raise
         except Exception as error:
+            if self._is_buried():
+                raise
             # The database refuses what the assistant left: executing it again would end the same way.
             logger.exception("run %s: its outcome could not be stored", self._run.pk)
             outcome = Outcome(status=RunStatus.ERROR, error=describe(error))

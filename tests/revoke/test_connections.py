@@ -1,8 +1,9 @@
-"""What an assistant does with the database, and what an interruption does to that, is none of the executor's business."""
+"""What an assistant does with the database, and what an interruption does to it, does not concern the executor."""
 
 from collections.abc import Iterator
 
 import pytest
+from django.db import connection
 
 from runs.actors import Actor
 from runs.models import Run
@@ -55,8 +56,23 @@ def test_a_transaction_of_the_assistant_does_not_hold_its_steps_back(worker: Wor
     assert wait_until_settled(run.pk).status == RunStatus.SUCCESS
 
 
-def test_an_outcome_that_cannot_be_stored_is_an_error_and_not_a_crash(worker: WorkerProcess) -> None:
-    run = make_run(make_thread(), assistant="boastful")
+@pytest.fixture
+def refusal(db: None) -> Iterator[None]:
+    """The database refuses a run that names its model so, for a reason that does not pass."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS "
+            "$$ BEGIN RAISE EXCEPTION 'too much' USING ERRCODE = 'program_limit_exceeded'; END $$;"
+            "CREATE TRIGGER refuse BEFORE UPDATE ON runs_run FOR EACH ROW "
+            "WHEN (NEW.model_name = 'unstorable') EXECUTE FUNCTION refuse()"
+        )
+        yield
+        cursor.execute("DROP TRIGGER refuse ON runs_run; DROP FUNCTION refuse()")
+
+
+def test_an_outcome_that_cannot_be_stored_is_an_error_and_not_a_crash(worker: WorkerProcess, refusal: None) -> None:
+    """Executing it again would end the same way."""
+    run = make_run(make_thread(), assistant="unstorable")
     ended = wait_until_settled(run.pk)
     assert (ended.status, ended.attempt, ended.crashes) == (RunStatus.ERROR, 1, 0)
-    assert error_of(run)["type"] == "OperationalError"
+    assert error_of(ended)["message"].startswith("too much")

@@ -281,10 +281,11 @@ def holding(run: RunContext, input: Any) -> Iterator[dict[str, int]]:
 
 
 @assistant
-def boastful(run: RunContext, input: Any) -> dict[str, Any]:
-    """Returns what no row can hold."""
+def unstorable(run: RunContext, input: Any) -> dict[str, int]:
+    """Reports what the test has the database refuse."""
     with present(run):
-        return {"text": "x" * (300 * 1024 * 1024)}
+        run.model_name = "unstorable"
+    return ANSWER
 
 
 # Those that die
@@ -327,7 +328,7 @@ ASSISTANTS = (
     "littering",
     "querying",
     "holding",
-    "boastful",
+    "unstorable",
     "killed_once",
     "poison",
 )

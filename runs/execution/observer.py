@@ -78,14 +78,21 @@ class Observer:
                 self._give(execution, execution.attempt, order)
 
     def _give(self, execution: Execution, attempt: int, order: Order) -> None:
-        self._table.slots[execution.index].order(execution.run_id, attempt, order)
-        now = time.monotonic()
+        """Locked, so that a late order for an attempt that has left does not replace one for its successor."""
+        slot, now = self._table.slots[execution.index], time.monotonic()
         with self._lock:
-            standing = self._standing.get(execution.index)
-            if standing is not None and _same(standing.execution, execution):
+            if not _same(slot.execution(), execution):
+                return
+            slot.order(execution.run_id, attempt, order)
+            if _same(self._executed(execution.index), execution):
                 return
             self._standing[execution.index] = _Standing(execution, order, now, now)
         _signal(execution)
+
+    def _executed(self, index: int) -> Execution | None:
+        """What the standing order of this slot was given to."""
+        standing = self._standing.get(index)
+        return None if standing is None else standing.execution
 
     def _work(self) -> None:
         while not self._stopped.wait(TICK_SECONDS):
@@ -121,9 +128,10 @@ class Observer:
 
     def _note_exit(self, execution: Execution) -> None:
         with self._lock:
+            given = _same(self._executed(execution.index), execution)
             standing = self._standing.pop(execution.index, None)
         self._table.slots[execution.index].vacate_for(execution.pid)
-        self._handlers.exited(execution, standing.order if standing else None)
+        self._handlers.exited(execution, standing.order if standing is not None and given else None)
 
     def _follow_up(self, standing: _Standing, now: float) -> None:
         execution = self._table.slots[standing.execution.index].execution()
@@ -142,7 +150,9 @@ class Observer:
             _signal(execution)
 
 
-def _same(one: Execution, other: Execution) -> bool:
+def _same(one: Execution | None, other: Execution) -> bool:
+    if one is None:
+        return False
     same_attempt = one.attempt == other.attempt or 0 in (one.attempt, other.attempt)
     return one.pid == other.pid and one.run_id == other.run_id and same_attempt
 

@@ -191,8 +191,11 @@ class Slot:
         return Execution(self.index, int(pid), run_id, int(attempt), float(deadline), state == _State.TERMINATED)
 
     def order_for(self, run_id: UUID, attempt: int) -> Order | None:
-        """The order to stop this attempt, if there is one."""
-        (kind,) = self._order_kind.read()
-        if not kind or self._order_for.read() != (run_id.bytes, attempt):
+        """The order to stop this attempt, if there is one.
+
+        Read in the reverse of the order in which it is written, so that a kind is never taken for another attempt's.
+        """
+        if self._order_for.read() != (run_id.bytes, attempt):
             return None
-        return Order(int(kind))
+        (kind,) = self._order_kind.read()
+        return Order(int(kind)) if kind else None

@@ -14,9 +14,9 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from celery import current_app
 from django.db import transaction
 
+from runs import broker
 from runs.conf import runs_settings
 from runs.models import Run
 
@@ -30,13 +30,18 @@ _MAX_WAITING_BROADCASTS = 1000
 
 
 class _Breaker:
-    """After a failure, do not even try for a while: a broker that is away must not slow every request down."""
+    """After a failure, do not even try for a while: a broker that is away must not slow every request down.
+
+    When the break is over one caller tries, and the others go on as before until it has succeeded.
+    """
 
     def __init__(self) -> None:
-        self._open_until = 0.0
+        self._lock = threading.Lock()
+        self._open_until: float | None = None
 
     def call(self, what: str, send: Callable[[], Any]) -> None:
-        if time.monotonic() < self._open_until:
+        """Send, unless the break lasts. Never raises."""
+        if not self._may_try():
             return
         try:
             send()
@@ -45,6 +50,21 @@ class _Breaker:
             logger.warning(
                 "%s was not sent; the scheduler and the lease renewal will make up for it", what, exc_info=True
             )
+        else:
+            self.close()
+
+    def close(self) -> None:
+        """End the break: the broker answers."""
+        self._open_until = None
+
+    def _may_try(self) -> bool:
+        with self._lock:
+            if self._open_until is None:
+                return True
+            if time.monotonic() < self._open_until:
+                return False
+            self._open_until = time.monotonic() + runs_settings().PUBLISH_BREAK_SECONDS
+            return True
 
 
 class _Messenger:
@@ -72,19 +92,31 @@ class _Messenger:
 
 _breaker = _Breaker()
 _messenger = _Messenger()
-os.register_at_fork(after_in_child=_messenger.forget_thread)
+
+
+def _begin_anew() -> None:
+    """A forked child inherits locks that nobody will release."""
+    global _breaker  # noqa: PLW0603 - the child's own
+    _breaker = _Breaker()
+    _messenger.forget_thread()
+
+
+os.register_at_fork(after_in_child=_begin_anew)
+
+
+def broker_is_back() -> None:
+    """Whoever knows that the broker answers again ends the break, so that the next publish is not swallowed."""
+    _breaker.close()
 
 
 def publish_on_commit(run: Run) -> None:
     """Hand the run to Celery when the transaction has committed."""
     details = {"thread": str(run.thread_id), "assistant": run.assistant, "strategy": run.multitask_strategy}
     send = partial(
-        current_app.send_task,
+        broker.send_task,
         EXECUTE_RUN,
         args=(str(run.pk),),
         task_id=str(run.pk),
-        retry=False,
-        ignore_result=True,
         argsrepr=f"(run {run.pk})",
         kwargsrepr=repr(details),
     )
@@ -104,10 +136,10 @@ def force_stop_on_commit(run: Run) -> None:
 
 def revoke_on_commit(run_id: UUID) -> None:
     """Tell workers to discard the run's message if they meet it."""
-    send = partial(current_app.control.revoke, str(run_id))
+    send = partial(broker.revoke, str(run_id))
     transaction.on_commit(partial(_messenger.post, f"revoke of run {run_id}", send), robust=True)
 
 
 def _broadcast_on_commit(command: str, arguments: dict[str, Any]) -> None:
-    send = partial(current_app.control.broadcast, command, arguments=arguments)
+    send = partial(broker.broadcast, command, arguments)
     transaction.on_commit(partial(_messenger.post, f"{command} {arguments}", send), robust=True)

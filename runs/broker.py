@@ -1,0 +1,69 @@
+"""Connections to the broker for what this process sends: pooled, bounded in time, nothing is tried twice.
+
+Celery's own pool would not do: its connections wait as long as a consumer may, and kombu reconnects for seconds.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any
+
+from celery import current_app
+from celery.app.control import Control
+from kombu import Connection, Producer
+from kombu.pools import ProducerPool
+
+from runs.conf import runs_settings
+
+POOL_SIZE = 10
+
+
+class _OnceProducer(Producer):
+    """Broadcasts ask for endless retries; here a message is sent once or not at all."""
+
+    def publish(self, *args: Any, **options: Any) -> Any:
+        return super().publish(*args, **{**options, "retry": False})
+
+
+def send_task(name: str, **options: Any) -> None:
+    """Send the task's message within about RUNS["PUBLISH_TIMEOUT_SECONDS"], or raise."""
+    with _producers().acquire(block=True, timeout=runs_settings().PUBLISH_TIMEOUT_SECONDS) as producer:
+        current_app.send_task(name, producer=producer, retry=False, ignore_result=True, **options)
+
+
+def broadcast(command: str, arguments: dict[str, Any]) -> None:
+    """Send the control command to all workers within about RUNS["PUBLISH_TIMEOUT_SECONDS"], or raise."""
+    with _control() as (control, connection):
+        control.broadcast(command, arguments=arguments, connection=connection)
+
+
+def revoke(task_id: str) -> None:
+    """Tell all workers to discard the task's message, within the same time, or raise."""
+    with _control() as (control, connection):
+        control.revoke(task_id, connection=connection)
+
+
+@contextmanager
+def _control() -> Iterator[tuple[Control, Connection]]:
+    producers = _producers()
+    control = Control(current_app)
+    control.mailbox.producer_pool = producers
+    with producers.connections.acquire(block=True, timeout=runs_settings().PUBLISH_TIMEOUT_SECONDS) as connection:
+        yield control, connection
+
+
+def _producers() -> ProducerPool:
+    return _pool(current_app.conf.broker_write_url, runs_settings().PUBLISH_TIMEOUT_SECONDS)
+
+
+@lru_cache(maxsize=1)
+def _pool(url: str, seconds: float) -> ProducerPool:
+    options: dict[str, Any] = {"max_retries": 0}
+    if url.startswith(("redis", "valkey")):
+        options |= {"socket_timeout": seconds, "socket_connect_timeout": seconds, "retry_on_timeout": False}
+    connection = current_app.connection_for_write(url, connect_timeout=seconds, transport_options=options)
+    return ProducerPool(connection.Pool(limit=POOL_SIZE), limit=POOL_SIZE, Producer=_OnceProducer)
+
+
+os.register_at_fork(after_in_child=_pool.cache_clear)  # a forked child must not write to its parent's sockets

@@ -2,6 +2,7 @@
 
 import asyncio
 import ctypes
+import os
 import signal
 import sys
 import threading
@@ -47,6 +48,7 @@ class Guard:
         self.in_assistant = False
         self._own_sections: dict[int, int] = {}
         self._earlier_threads = set(threading.enumerate())
+        self._assistants_threads: set[threading.Thread] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[Any] | None = None
         self._task_told = False
@@ -97,22 +99,22 @@ class Guard:
         if self.order is None and self._slot.table.worker_id != self._worker_id:  # it was buried
             self.order = Order.FENCED
 
-    def on_signal(self) -> None:
-        """Heed an order meant for this attempt; runs inside the signal handler."""
+    def on_signal(self, frame: FrameType | None) -> None:
+        """Heed an order meant for this attempt; runs inside the signal handler, which interrupted `frame`."""
         self.look()
         if self.order is None:
             return
         self.interrupt_threads()
         if self.in_assistant and not self._own_sections.get(threading.get_ident()):
-            self._interrupt()
+            self._interrupt(frame)
 
-    def on_terminate(self) -> None:
+    def on_terminate(self, frame: FrameType | None) -> None:
         """The process itself was told to end: the attempt is handed back."""
         self._terminated = True
         self._slot.note_termination()  # so that the main process repeats the order, and ends the grace
         self.order = self.order or Order.SHUTDOWN
         if self.in_assistant and not self._own_sections.get(threading.get_ident()):
-            self._interrupt()
+            self._interrupt(frame)
 
     @property
     def in_event_loop(self) -> bool:
@@ -140,16 +142,17 @@ class Guard:
         if (interruption := self.pending()) is not None:
             raise interruption
 
-    def _interrupt(self) -> None:
+    def _interrupt(self, frame: FrameType | None) -> None:
         """Not while the code is already unwinding from an earlier interruption: cleanup has the whole grace.
 
-        Nobody can see whether a task that awaits is cleaning up: so it is told once.
+        Nobody can see whether a task that awaits is cleaning up: so it is told once. Nothing is raised in the loop's
+        own code, which would lose a callback: a task that is never woken again could not even be told.
         """
         if self.unwinding():
             return
         if self._loop is None or self._task is None:
             raise self.exception()
-        running = self._running_task()
+        running = None if _is_of_the_loop(frame) else self._running_task()
         if running is not self._task and not self._task_told:
             self._loop.call_soon_threadsafe(self._task.cancel)
         self._task_told = True
@@ -176,13 +179,21 @@ class Guard:
             if thread not in self._earlier_threads and not thread.name.startswith(MESSENGER)
         ]
 
+    def note_threads(self) -> None:
+        """What runs when assistant code ends is the assistant's; a loop that is closed starts more."""
+        self._assistants_threads.update(self.started_threads())
+
+    def _threads_of_the_assistant(self) -> list[threading.Thread]:
+        started = self.started_threads()
+        return started if self.in_assistant else [thread for thread in started if thread in self._assistants_threads]
+
     def interrupt_threads(self) -> None:
         """Raise the order in every thread the attempt started, at the thread's next bytecode.
 
         A signal surfaces in the main thread only; one that waits for its threads would otherwise wait to their end.
         """
         unwinding = _unwinding_threads()
-        for thread in self.started_threads():
+        for thread in self._threads_of_the_assistant():
             ident = thread.ident
             if ident is None or self._own_sections.get(ident) or ident in unwinding:
                 continue
@@ -214,6 +225,13 @@ class _AssistantCode:
 
     def __exit__(self, *_: object) -> None:
         self._guard.in_assistant = False
+        self._guard.note_threads()
+
+
+def _is_of_the_loop(frame: FrameType | None) -> bool:
+    """Whether the frame is asyncio's own code and not the assistant's."""
+    module = "" if frame is None else str(frame.f_globals.get("__name__", ""))
+    return module.split(".")[0] in ("asyncio", "selectors")
 
 
 def _unwinding_threads() -> set[int | None]:
@@ -248,14 +266,25 @@ def install_handlers() -> None:
     threading.excepthook = _on_thread_end
 
 
-def _on_interrupt(_signum: int, _frame: FrameType | None) -> None:
+def _forget_attempt() -> None:
+    """A process that the assistant forks executes no attempt: what it is told is no order, and ends only itself."""
     if _watch.guard is not None:
-        _watch.guard.on_signal()
+        _watch.guard = None
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(INTERRUPT_SIGNAL, signal.SIG_DFL)
+
+
+os.register_at_fork(after_in_child=_forget_attempt)
+
+
+def _on_interrupt(_signum: int, frame: FrameType | None) -> None:
+    if _watch.guard is not None:
+        _watch.guard.on_signal(frame)
 
 
 def _on_terminate(signum: int, frame: FrameType | None) -> None:
     if _watch.guard is not None:
-        _watch.guard.on_terminate()
+        _watch.guard.on_terminate(frame)
     elif callable(_watch.without_attempt):
         _watch.without_attempt(signum, frame)
     else:

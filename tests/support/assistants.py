@@ -253,6 +253,39 @@ def littering(run: RunContext, input: Any) -> dict[str, int]:
     return ANSWER
 
 
+# Those that use the event loop, threads and processes
+
+
+@assistant
+async def yielding(run: RunContext, input: Any) -> None:
+    """Awaits nothing but the loop itself: an interruption mostly hits the loop's own code."""
+    with present(run):
+        while True:
+            await asyncio.sleep(0)
+
+
+@assistant
+async def offloading(run: RunContext, input: Any) -> None:
+    """Waits for a thread that the loop has started and has to end."""
+    with present(run):
+        await asyncio.to_thread(time.sleep, 0.5)
+        await asyncio.sleep(FOR_EVER)
+
+
+@assistant
+def forking(run: RunContext, input: Any) -> dict[str, int]:
+    """Forks a helper and ends it, as a pool of processes does."""
+    with present(run):
+        ready, say = os.pipe()
+        if (helper := os.fork()) == 0:
+            os.write(say, b".")
+            signal.pause()
+        os.read(ready, 1)
+        os.kill(helper, signal.SIGTERM)
+        _, status = os.waitpid(helper, 0)
+    return {"signal": os.WTERMSIG(status)}
+
+
 # Those that use the database themselves
 
 
@@ -326,6 +359,9 @@ ASSISTANTS = (
     "c_call",
     "stubborn",
     "littering",
+    "yielding",
+    "offloading",
+    "forking",
     "querying",
     "holding",
     "unstorable",

@@ -266,7 +266,8 @@ def test_thread_may_clean_up(attempt: LocalAttempt) -> None:
             spin(0.2)
             cleaned.set()
 
-    in_thread(work)
+    with attempt.guard.assistant_code():
+        in_thread(work)
     attempt.order()
     cleaning.wait()
     attempt.order()

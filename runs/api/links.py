@@ -32,3 +32,9 @@ def join_headers(run: Run) -> dict[str, str]:
     """Tell also where to wait for the run; SDKs go on there when a connection is cut."""
     where = run_path(run.thread_id, run.pk)
     return {"Location": f"{where}/join", "Content-Location": where}
+
+
+def stream_headers(run: Run) -> dict[str, str]:
+    """Tell also where to watch the run again."""
+    where = run_path(run.thread_id, run.pk)
+    return {"Location": f"{where}/stream", "Content-Location": where}

@@ -1,6 +1,5 @@
-"""Waiting for a run without holding a thread or a database connection. It polls; a notification may replace that."""
+"""Waiting for a run without holding a thread or a database connection: by notification, and by looking now and then."""
 
-import asyncio
 import time
 from collections.abc import Callable
 from uuid import UUID
@@ -9,9 +8,9 @@ from asgiref.sync import sync_to_async
 from django.db import InterfaceError, OperationalError, connection
 
 from runs.services.results import is_finished, is_settled
+from runs.streaming.hub import hub
 
-_FIRST_PAUSE_SECONDS = 0.02
-_LONGEST_PAUSE_SECONDS = 0.25
+_LOOK_EVERY_SECONDS = 2.0
 
 
 async def finished(run_id: UUID, *, within: float) -> bool:
@@ -26,13 +25,12 @@ async def settled(run_id: UUID, *, within: float) -> bool:
 
 async def _becomes(question: Callable[[UUID], bool], run_id: UUID, within: float) -> bool:
     deadline = time.monotonic() + within
-    pause = _FIRST_PAUSE_SECONDS
-    while not await sync_to_async(_ask)(question, run_id):
-        left = deadline - time.monotonic()
-        if left <= 0:
-            return False
-        await asyncio.sleep(min(pause, left))
-        pause = min(pause * 1.5, _LONGEST_PAUSE_SECONDS)
+    async with hub().watch(run_id) as watch:
+        while not await sync_to_async(_ask, thread_sensitive=False)(question, run_id):
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return False
+            await watch.wait(min(left, _LOOK_EVERY_SECONDS))
     return True
 
 

@@ -8,13 +8,22 @@ from runs.errors import IllegalTransition
 from runs.locks import LockedThread
 from runs.models import Checkpoint, ClockTimestamp, Run, RunEvent, Thread
 from runs.states import FAILED, TERMINAL, RunStatus, ThreadStatus, is_legal
+from runs.streaming import notify
 
 
 def change_status(
-    locked: LockedThread, run: Run, to: RunStatus, *, actor: Actor, reason: str = "", **columns: Any
+    locked: LockedThread,
+    run: Run,
+    to: RunStatus,
+    *,
+    actor: Actor,
+    reason: str = "",
+    last_frame: int | None = None,
+    **columns: Any,
 ) -> None:
     """Move the run to `to`, write its RunEvent, and set `columns` in the same statement; the thread is locked.
 
+    On commit whoever watches the run is told; a terminal status ends its stream, after `last_frame` if that is known.
     Raises IllegalTransition if the table has no such transition.
     """
     came_from = RunStatus(run.status)
@@ -24,6 +33,14 @@ def change_status(
         columns |= {"finished_at": locked.now, "dispatched_at": None}
     update_run(run, status=to, reason=reason or run.reason, updated_at=locked.now, **columns)
     write_event(run, came_from, actor=actor, reason=reason)
+    _announce(run, last_frame)
+
+
+def _announce(run: Run, last_frame: int | None) -> None:
+    if run.is_terminal:
+        notify.end_on_commit(run.pk, run.attempt, error=present_error(run.error), last=last_frame)
+    else:
+        notify.wake_on_commit(run.pk)
 
 
 def update_run(run: Run, **columns: Any) -> None:

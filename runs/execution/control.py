@@ -10,7 +10,8 @@ from typing import Any
 from uuid import UUID
 
 from celery.utils.functional import maybe_list
-from celery.worker import control, state
+from celery.worker import control
+from celery.worker import state as worker_state
 from celery.worker.control import control_command
 
 from runs.dispatch import EXECUTE_RUN, FORCE_STOP_RUN, INTERRUPT_RUN
@@ -55,7 +56,7 @@ def revoke(state: Any, task_id: Any, terminate: bool = False, signal: Any = None
     runs = [one for one in ids if _may_be_run(one)]
     others = [one for one in ids if one not in runs]
     if runs:
-        _celery_revoke(state, runs, terminate=False)
+        worker_state.revoked.update(runs)  # from here on their messages are discarded
         _cancel(runs, force=terminate and signal in _KILL)
     if others:
         return _celery_revoke(state, others, terminate=terminate, signal=signal, **kwargs)
@@ -97,7 +98,7 @@ def _may_be_run(task_id: str) -> bool:
     keeper = current_keeper()
     if run_id is None or keeper is None:
         return False
-    request = state.requests.get(task_id)
+    request = worker_state.requests.get(task_id)
     return keeper.executes(run_id) or request is None or request.name == EXECUTE_RUN
 
 
@@ -105,7 +106,7 @@ def _runs_stamped(headers: Any) -> Iterable[str]:
     wanted = (
         dict(headers) if isinstance(headers, dict) else dict(pair.split("=", 1) for pair in maybe_list(headers) or [])
     )
-    for request in list(state.requests.values()):
+    for request in list(worker_state.requests.values()):
         stamps = getattr(request, "stamps", None) or {}
         matches = any(
             set(maybe_list(stamps.get(key)) or []) & set(maybe_list(value) or []) for key, value in wanted.items()

@@ -15,6 +15,7 @@ from runs import __version__
 from runs.assistants import registry
 from runs.execution.interruption import install_handlers
 from runs.execution.keeper import Keeper
+from runs.execution.replacement import ReplaceDeadChildren
 from runs.execution.slots import Slot, SlotTable
 
 
@@ -58,6 +59,7 @@ def on_worker_init(sender: Any = None, **_: Any) -> None:
         registry.registered()
     except ImproperlyConfigured as error:
         raise SystemExit(str(error)) from error
+    sender.app.steps["consumer"].add(ReplaceDeadChildren)
     connections.close_all()
 
 

@@ -13,6 +13,7 @@ from django.test import AsyncClient
 from runs.api import wait, waiting
 from runs.models import Run, Thread
 from runs.services.cancel import cancel_run
+from runs.services.results import is_finished
 from runs.services.threads import delete_run
 from runs.states import CancelAction, RunStatus
 from tests.support.api import Api, assert_problem
@@ -132,14 +133,14 @@ def test_a_wait_survives_a_database_that_is_away_for_a_moment(
 ) -> None:
     run = make_run(thread)
     asked = iter([OperationalError, OperationalError])
-    really = waiting.is_finished
+    really = is_finished
 
-    def is_finished(run_id: UUID) -> bool:
+    def unsure(run_id: UUID) -> bool:
         if error := next(asked, None):
             raise error
         return really(run_id)
 
-    monkeypatch.setattr(waiting, "is_finished", is_finished)
+    monkeypatch.setattr(waiting, "is_finished", unsure)
     _, body = collect(
         api,
         "get",

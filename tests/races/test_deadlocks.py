@@ -147,6 +147,6 @@ def test_random_verbs_from_eight_callers_never_deadlock_and_leave_everything_con
         make_thread()
     hands = [Hand(seed, make_worker()) for seed in range(8)]
     with racers(8) as callers:
-        for _ in range(rounds(1500)):
+        for _ in range(rounds(600)):
             outcomes = callers([partial(hand.act) for hand in hands])
             assert outcomes == [None] * 8

@@ -4,7 +4,7 @@ import pytest
 
 from runs.errors import Fenced, NotCancellable, ThreadBusy
 from runs.models import Run
-from runs.services.cancel import cancel_run
+from runs.services.cancel import cancel_run, cancel_runs
 from runs.states import RunStatus
 from tests.races import windows
 from tests.support.factories import (
@@ -95,3 +95,11 @@ def test_a_write_that_waited_behind_the_end_of_its_lease_is_fenced() -> None:
 
 def test_a_stopping_run_keeps_the_next_one_waiting() -> None:
     assert windows.claim_beside_a_stopping_run() is None
+
+
+def test_a_bulk_cancel_of_what_waits_spares_what_has_begun_meanwhile() -> None:
+    run, worker = make_run(make_thread()), make_worker()
+    with rival_before("runs.services.cancel._cancel_on_thread", lambda: try_claim(run, worker)):
+        assert cancel_runs(actor=SYSTEM, statuses=[RunStatus.PENDING]) == []
+    run.refresh_from_db()
+    assert run.status == RunStatus.RUNNING

@@ -36,7 +36,7 @@ WAYS: dict[str, tuple[str, Callable[[Run], object]]] = {
 HEEDING = ("sync_code", "async_code", "thread_code", "exiting")
 DEAF = ("c_call", "stubborn")
 
-pytestmark = pytest.mark.usefixtures("db")
+pytestmark = pytest.mark.usefixtures("db", "intact")
 
 
 @pytest.fixture(scope="module")

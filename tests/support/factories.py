@@ -9,13 +9,14 @@ from django.contrib.auth.models import User
 from runs.actors import Actor, system
 from runs.assistants import RunContext, assistant
 from runs.models import Checkpoint, ClockTimestamp, Run, Thread, Worker
+from runs.services.cancel import cancel_run
 from runs.services.checkpoints import write_checkpoint
 from runs.services.create import CreatedRun, RunSpec, create_run
 from runs.services.idempotency import Idempotency
 from runs.services.lifecycle import Outcome, claim_run, executor_gone, finish_run
 from runs.services.threads import create_thread
 from runs.services.workers import bury_worker, register_worker
-from runs.states import Departure, RunStatus
+from runs.states import CancelAction, Departure, RunStatus
 
 SYSTEM = system("test")
 
@@ -109,6 +110,11 @@ def finish(run: Run, status: RunStatus = RunStatus.SUCCESS, **values: Any) -> Ru
     return finish_run(run_id=run.pk, attempt=run.attempt, outcome=outcome)
 
 
+def cancel(run: Run, action: CancelAction = CancelAction.INTERRUPT, actor: Actor = SYSTEM) -> Run:
+    """The run, cancelled."""
+    return cancel_run(run_id=run.pk, actor=actor, action=action)
+
+
 def leave(run: Run, departure: Departure = Departure.LEFT) -> Run | None:
     """The executor of the run's attempt is gone."""
     return executor_gone(
@@ -137,6 +143,17 @@ def bury(worker: Worker) -> None:
     """Let the worker's lease run out and bury it."""
     expire(worker)
     assert bury_worker(worker.pk)
+
+
+def stored(run: Run) -> Run:
+    """The run as the database has it."""
+    return Run.objects.get(pk=run.pk)
+
+
+def head_values(thread: Thread) -> dict[str, Any] | None:
+    """The thread's state as the database has it; None: it is empty."""
+    thread.refresh_from_db()
+    return None if thread.head is None else thread.head.values
 
 
 def history(run: Run) -> list[tuple[str | None, str]]:

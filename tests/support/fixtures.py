@@ -61,3 +61,13 @@ def assistants(settings: Settings) -> Iterator[None]:
     registry.forget()
     yield
     registry.forget()
+
+
+@pytest.fixture
+def intact(request: pytest.FixtureRequest) -> Iterator[None]:
+    """When the test is over, nothing that the database can show is wrong. Needs `db` or `transactional_db` before."""
+    assert {"db", "transactional_db"} & set(request.fixturenames)
+    yield
+    from runs.services.invariants import find_violations
+
+    assert [str(violation) for violation in find_violations()] == []

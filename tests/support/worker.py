@@ -1,6 +1,5 @@
 """A real `celery worker` against the engines of the test session."""
 
-import contextlib
 import json
 import os
 import signal
@@ -9,9 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import psutil
 
+from project.local.processes import kill_group, last_lines, spawn
 from tests.support.assistants import registrations
 from tests.support.ledger import VARIABLE, wait_until
 
@@ -27,7 +28,12 @@ class WorkerProcess:
     """
 
     def __init__(
-        self, *, concurrency: int = 2, prefetch: int = 1, faults: tuple[str, ...] = (), runs: dict[str, Any] | None = None
+        self,
+        *,
+        concurrency: int = 2,
+        prefetch: int = 1,
+        faults: tuple[str, ...] = (),
+        runs: dict[str, Any] | None = None,
     ) -> None:
         self._options = [f"--concurrency={concurrency}", f"--prefetch-multiplier={prefetch}"]
         self._application = "tests.support.faulty" if faults else "project"
@@ -36,8 +42,10 @@ class WorkerProcess:
             "RUNYARD_RUNS_SETTINGS": json.dumps(runs or {}),
             "RUNYARD_TEST_FAULTS": ",".join(faults),
         }
+        #: The worker's name among Celery's.
+        self.name = f"test-{uuid4()}@{socket.gethostname()}"
+        self._log = Path(os.environ[VARIABLE], f"{self.name}.log")
         self.process: subprocess.Popen[bytes] | None = None
-        self._log = Path(os.environ[VARIABLE], f"worker-{id(self)}.log")
 
     def __enter__(self) -> "WorkerProcess":
         self.start()
@@ -52,28 +60,21 @@ class WorkerProcess:
         assert self.process is not None
         return self.process.pid
 
-    @property
-    def name(self) -> str:
-        """The worker's name among Celery's."""
-        return f"test-{self.pid}@{socket.gethostname()}"
-
     def start(self) -> None:
-        """Return when the worker consumes and has a lease."""
-        command = [sys.executable, "-m", "celery", "-A", self._application, "worker", "-l", "INFO", *self._options]
-        with self._log.open("wb") as output:
-            self.process = subprocess.Popen(  # the shell gives the name its pid; `exec` keeps it
-                ["/bin/sh", "-c", 'exec "$@" -n "test-$$@%h"', "sh", *command],
-                cwd=ROOT,
-                env=os.environ | self._environment,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+        """Return when the worker consumes and has a lease. It ends with the test session, however that ends."""
+        command = [sys.executable, "-m", "celery", "-A", self._application, "worker", "-l", "INFO", "-n", self.name]
+        self.process = spawn(
+            [*command, *self._options],
+            log=self._log,
+            death_signal=signal.SIGKILL,
+            environment=os.environ | self._environment,
+            directory=ROOT,
+        )
         try:
             wait_until(self._is_ready, "the worker to be ready", START_SECONDS)
         except AssertionError as error:
-            raise AssertionError(f"{error}; its log:\n{self.log}") from None
+            self.kill()
+            raise AssertionError(f"{error}; its log:\n{last_lines(self._log, 100)}") from None
 
     def _is_ready(self) -> bool:
         from runs.models import Worker
@@ -85,7 +86,7 @@ class WorkerProcess:
     @property
     def log(self) -> str:
         """What the worker has written so far."""
-        return self._log.read_text(errors="replace") if self._log.exists() else ""
+        return self._log.read_text(errors="replace")
 
     def children(self) -> set[int]:
         """The pids of the pool."""
@@ -104,6 +105,5 @@ class WorkerProcess:
         """End the main process and every child, whatever state they are in."""
         if self.process is None:
             return
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.pid, signal.SIGKILL)  # a session of its own, see `start`
+        kill_group(self.pid)
         self.process.wait(STOP_SECONDS)

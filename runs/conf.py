@@ -42,6 +42,10 @@ class RunsSettings:
     REDISPATCH_MAX_SECONDS: float = 600.0
     #: Pause between two sweeps of the scheduler.
     SWEEP_SECONDS: float = 1.0
+    #: How long a run that is to be cancelled on disconnect may be without anybody who watches it.
+    DISCONNECT_GRACE: float = 2.0
+    #: How long a stateless run's rows outlive it, for those who are still reading its end.
+    STATELESS_LINGER: float = 60.0
     #: How long `cancel?wait=true` waits before it answers 202.
     CANCEL_WAIT_SECONDS: float = 30.0
     #: How long an Idempotency-Key is remembered.

@@ -28,6 +28,11 @@ def run_headers(run: Run) -> dict[str, str]:
     return {"Content-Location": run_path(run.thread_id, run.pk)}
 
 
+def stateless_headers(run: Run) -> dict[str, str]:
+    """Tell where the run of a stateless create is, as LangGraph's server does."""
+    return {"Content-Location": f"/runs/{run.pk}"}
+
+
 def join_headers(run: Run) -> dict[str, str]:
     """Tell also where to wait for the run; SDKs go on there when a connection is cut."""
     where = run_path(run.thread_id, run.pk)

@@ -32,7 +32,7 @@ class JSONOnly(BaseContentNegotiation):
 class ApiView(APIView):
     """Authenticated unless a view says otherwise. Handlers get UUIDs, parse with `body` and `query`, call, present."""
 
-    http_method_names = ["get", "head", "post", "patch", "delete"]  # noqa: RUF012 - so declared by Django
+    http_method_names = ["get", "head", "post", "patch", "delete"]
     content_negotiation_class = JSONOnly
     #: Method -> the options its query string may have; none for a method that is not named.
     queries: ClassVar[dict[str, type[QuerySerializer]]] = {}

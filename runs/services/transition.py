@@ -7,7 +7,7 @@ from runs.actors import Actor
 from runs.errors import IllegalTransition
 from runs.locks import LockedThread
 from runs.models import Checkpoint, ClockTimestamp, Run, RunEvent, Thread
-from runs.states import FAILED, TERMINAL, RunStatus, ThreadStatus, is_legal
+from runs.states import FAILED, TERMINAL, OnCompletion, RunStatus, ThreadStatus, is_legal
 from runs.streaming import notify
 
 
@@ -33,14 +33,21 @@ def change_status(
         columns |= {"finished_at": locked.now, "dispatched_at": None}
     update_run(run, status=to, reason=reason or run.reason, updated_at=locked.now, **columns)
     write_event(run, came_from, actor=actor, reason=reason)
+    if run.is_terminal and run.on_completion == OnCompletion.DELETE:
+        _hide(locked)
     _announce(run, last_frame)
+
+
+def _hide(locked: LockedThread) -> None:
+    """A stateless run takes its thread with it."""
+    Thread.objects.filter(pk=locked.thread.pk, deleted_at=None).update(deleted_at=locked.now)
 
 
 def _announce(run: Run, last_frame: int | None) -> None:
     if run.is_terminal:
         notify.end_on_commit(run.pk, run.attempt, error=present_error(run.error), last=last_frame)
     else:
-        notify.wake_on_commit(run.pk)
+        notify.wake_on_commit(run.pk, run.thread_id)
 
 
 def update_run(run: Run, **columns: Any) -> None:

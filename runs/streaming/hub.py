@@ -7,8 +7,10 @@ again, and the rows of all watched runs are read together every few seconds.
 import asyncio
 import contextlib
 import logging
+import signal
+import threading
 import weakref
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,17 +32,26 @@ SUBSCRIBE_SECONDS = 1.0
 
 @dataclass(eq=False)
 class Watch:
-    """One reader's eye on one run."""
+    """One reader's eye on a run, or on everything that happens on a thread."""
 
-    run_id: UUID
-    #: The row as last seen; None: not seen yet, or gone.
+    channel: str
+    run_id: UUID | None
+    #: The row of the run as last seen; None: not seen yet, or gone.
     row: RunRow | None = None
-    #: Whether the rows have been read since the watch began.
+    #: Whether the row has been read since the watch began.
     looked: bool = False
     _woken: asyncio.Event = field(default_factory=asyncio.Event)
 
     def wake(self) -> None:
+        """Have the reader look again."""
         self._woken.set()
+
+    def show(self, row: RunRow | None) -> None:
+        """Show the row as it is now; a terminal one wakes every time, until its reader is done with it."""
+        changed = not self.looked or self.row != row
+        self.row, self.looked = row, True
+        if changed or row is None or row.is_terminal:
+            self.wake()
 
     async def wait(self, seconds: float) -> bool:
         """Wait until something may have happened; False if nothing did for this long."""
@@ -59,55 +70,77 @@ class Hub:
 
     def __init__(self) -> None:
         self.client = reader()
-        self._watches: dict[UUID, set[Watch]] = {}
-        self._subscribed: dict[UUID, asyncio.Event] = {}
+        self.shutting_down = False
+        self._watches: dict[str, set[Watch]] = {}
+        self._subscribed: dict[str, asyncio.Event] = {}
         self._pubsub: Any = None
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._heed_shutdown()
 
     @asynccontextmanager
     async def watch(self, run_id: UUID) -> AsyncIterator[Watch]:
         """Watch a run. Subscribed when the block begins (if Redis answers): what is read now misses nothing."""
-        self._ensure_tasks()
-        watch = Watch(run_id)
-        self._watches.setdefault(run_id, set()).add(watch)
+        async with self._watching(Watch(log.channel(run_id), run_id)) as watch:
+            yield watch
+
+    @asynccontextmanager
+    async def watch_thread(self, thread_id: UUID) -> AsyncIterator[Watch]:
+        """Watch for attempts that begin on the thread."""
+        async with self._watching(Watch(log.thread_channel(thread_id), None)) as watch:
+            yield watch
+
+    @asynccontextmanager
+    async def _watching(self, watch: Watch) -> AsyncIterator[Watch]:
+        if not self._tasks:
+            self.begin(self._listen())
+            self.begin(self._look())
+        self._watches.setdefault(watch.channel, set()).add(watch)
         try:
-            await self._subscribe(run_id)
+            await self._subscribe(watch.channel)
             yield watch
         finally:
-            self._watches[run_id].discard(watch)
-            if not self._watches[run_id]:
-                await self._unsubscribe(run_id)
+            watches = self._watches[watch.channel]
+            watches.discard(watch)
+            if not watches:
+                await self._unsubscribe(watch.channel)
 
-    def watchers(self, run_id: UUID) -> int:
-        """How many readers of this process watch the run."""
-        return len(self._watches.get(run_id, ()))
+    def begin(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run this beside everything else; the loop itself keeps no task alive."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
-    async def _subscribe(self, run_id: UUID) -> None:
-        ready = self._subscribed.get(run_id)
+    async def is_watched(self, run_id: UUID) -> bool | None:
+        """Whether anybody watches the run through any web process; None if that cannot be known now."""
+        if self._watches.get(log.channel(run_id)):
+            return True
+        try:
+            found = await self.client.pubsub_numsub(log.channel(run_id))
+        except (redis.RedisError, OSError):
+            return None
+        return bool(found and found[0][1])
+
+    async def _subscribe(self, channel: str) -> None:
+        ready = self._subscribed.get(channel)
         if ready is None:
-            ready = self._subscribed[run_id] = asyncio.Event()
-            await self._send("subscribe", run_id)
+            ready = self._subscribed[channel] = asyncio.Event()
+            await self._send("subscribe", channel)
         with contextlib.suppress(TimeoutError):  # Redis is away; the reconnection will wake everybody
             async with asyncio.timeout(SUBSCRIBE_SECONDS):
                 await ready.wait()
 
-    async def _unsubscribe(self, run_id: UUID) -> None:
-        del self._watches[run_id]
-        self._subscribed.pop(run_id, None)
-        await self._send("unsubscribe", run_id)
+    async def _unsubscribe(self, channel: str) -> None:
+        del self._watches[channel]
+        self._subscribed.pop(channel, None)
+        await self._send("unsubscribe", channel)
 
-    async def _send(self, command: str, run_id: UUID) -> None:
+    async def _send(self, command: str, channel: str) -> None:
         if self._pubsub is None:
             return  # the listener subscribes to everything when it has connected
         try:
-            await getattr(self._pubsub, command)(log.channel(run_id))
+            await getattr(self._pubsub, command)(channel)
         except (redis.RedisError, OSError, RuntimeError):
             logger.debug("%s was not sent; the listener is reconnecting", command, exc_info=True)
-
-    def _ensure_tasks(self) -> None:
-        self._tasks = [task for task in self._tasks if not task.done()]
-        if not self._tasks:
-            self._tasks = [asyncio.create_task(self._listen()), asyncio.create_task(self._look())]
 
     async def _listen(self) -> None:
         while True:
@@ -124,20 +157,23 @@ class Hub:
 
     async def _listen_once(self, client: Any) -> None:
         async with client.pubsub() as pubsub:
-            channels = [log.channel(run_id) for run_id in self._watches] or [_KEEPALIVE]
-            await pubsub.subscribe(*channels)
+            await pubsub.subscribe(_KEEPALIVE, *self._watches)
             self._pubsub = pubsub
+            await self._resubscribe(pubsub)
             self._wake_all()
             async for message in pubsub.listen():
                 self._heed(message)
 
+    async def _resubscribe(self, pubsub: Any) -> None:
+        """Watches that began while the first subscription was under way."""
+        if self._watches:
+            await pubsub.subscribe(*self._watches)
+
     def _heed(self, message: dict[str, Any]) -> None:
-        run_id = _run_id(message["channel"])
-        if run_id is None:
-            return
-        if message["type"] == "subscribe" and run_id in self._subscribed:
-            self._subscribed[run_id].set()
-        for watch in self._watches.get(run_id, ()):
+        channel = message["channel"]
+        if message["type"] == "subscribe" and channel in self._subscribed:
+            self._subscribed[channel].set()
+        for watch in self._watches.get(channel, ()):
             watch.wake()
 
     def _wake_all(self) -> None:
@@ -146,25 +182,52 @@ class Hub:
                 watch.wake()
 
     async def _look(self) -> None:
-        """Look at the rows of all watched runs in one statement; a terminal one without an end gets it."""
+        """Look at the rows of all watched runs in one statement, whatever wakes were lost."""
         while True:
             await asyncio.sleep(LOOK_EVERY_SECONDS)
+            watches = [watch for watches in self._watches.values() for watch in watches]
             try:
-                await self.look(list(self._watches))
+                await self.look(watches)
             except Exception:
                 logger.warning("the rows of watched runs could not be read", exc_info=True)
+            for watch in watches:
+                if watch.run_id is None:
+                    watch.wake()
 
-    async def look(self, run_ids: Sequence[UUID]) -> None:
-        """Read these rows now and show them to their watches."""
+    async def look(self, watches: Collection[Watch]) -> None:
+        """Read the rows of these watches now and show them."""
+        run_ids = {watch.run_id for watch in watches if watch.run_id is not None}
         if not run_ids:
             return
         found = await sync_to_async(rows.read, thread_sensitive=False)(run_ids)
-        for run_id in run_ids:
-            for watch in self._watches.get(run_id, ()):
-                changed = (not watch.looked) or watch.row != found.get(run_id)
-                watch.row, watch.looked = found.get(run_id), True
-                if changed or watch.row is None or watch.row.is_terminal:
-                    watch.wake()
+        for watch in watches:
+            if watch.run_id is not None:
+                watch.show(found.get(watch.run_id))
+
+    def _heed_shutdown(self) -> None:
+        """A server that shuts down ends its streams, so that clients go on elsewhere, and disconnects nobody."""
+        if threading.current_thread() is not threading.main_thread():
+            return
+        loop = asyncio.get_running_loop()
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(signum, _chain(signal.getsignal(signum), loop, self._shut_down))
+
+    def _shut_down(self) -> None:
+        self.shutting_down = True
+        self._wake_all()
+
+
+def _chain(inherited: Any, loop: asyncio.AbstractEventLoop, action: Callable[[], None]) -> Callable[..., None]:
+    def handler(signum: int, frame: Any) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has ended already
+            loop.call_soon_threadsafe(action)
+        if callable(inherited):
+            inherited(signum, frame)
+        elif inherited == signal.SIG_DFL:
+            signal.signal(signum, signal.SIG_DFL)
+            signal.raise_signal(signum)
+
+    return handler
 
 
 _KEEPALIVE = "runyard:hub"
@@ -177,8 +240,3 @@ def hub() -> Hub:
     if loop not in _hubs:
         _hubs[loop] = Hub()
     return _hubs[loop]
-
-
-def _run_id(channel: str) -> UUID | None:
-    prefix, _, text = channel.rpartition(":")
-    return UUID(text) if prefix == "runyard:run" else None

@@ -45,6 +45,11 @@ def channel(run_id: UUID) -> str:
     return f"runyard:run:{run_id}"
 
 
+def thread_channel(thread_id: UUID) -> str:
+    """The channel on which it is announced that something happens on the thread."""
+    return f"runyard:thread:{thread_id}"
+
+
 def append(run_id: UUID, attempt: int, frames: Sequence[tuple[int, str, str]]) -> bool:
     """Append (number, event, JSON text) and wake readers; False: the stream refuses this attempt for good."""
     settings = runs_settings()
@@ -68,9 +73,12 @@ def append_end(run_id: UUID, attempt: int, *, error: Any = None, last: int | Non
     pipeline.execute()
 
 
-def wake(run_id: UUID) -> None:
-    """Tell whoever watches the run to look again."""
-    writer().publish(channel(run_id), "")
+def wake(run_id: UUID, thread_id: UUID) -> None:
+    """Tell whoever watches the run or its thread to look again."""
+    pipeline = writer().pipeline(transaction=False)
+    pipeline.publish(channel(run_id), "")
+    pipeline.publish(thread_channel(thread_id), "")
+    pipeline.execute()
 
 
 async def read_after(client: "redis.asyncio.Redis", run_id: UUID, place: Place | None, count: int) -> list[Frame]:

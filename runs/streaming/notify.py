@@ -13,9 +13,10 @@ from runs.streaming.connection import Breaker
 _breaker = Breaker()
 
 
-def wake_on_commit(run_id: UUID) -> None:
-    """Have everybody who watches the run look again."""
-    transaction.on_commit(partial(_breaker.call, f"wake of run {run_id}", partial(log.wake, run_id)), robust=True)
+def wake_on_commit(run_id: UUID, thread_id: UUID) -> None:
+    """Have everybody who watches the run or its thread look again."""
+    wake = partial(log.wake, run_id, thread_id)
+    transaction.on_commit(partial(_breaker.call, f"wake of run {run_id}", wake), robust=True)
 
 
 def end_on_commit(run_id: UUID, attempt: int, *, error: Any = None, last: int | None = None) -> None:

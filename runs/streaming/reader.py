@@ -47,7 +47,7 @@ class RunReader:
         beat = time.monotonic() + HEARTBEAT_SECONDS
         async with self.hub.watch(self.run_id) as watch:
             await self._look(watch)
-            while True:
+            while not self.hub.shutting_down:
                 for item in await self._next(watch):
                     yield item
                     if isinstance(item, Gap) or (isinstance(item, Frame) and item.place.is_end):
@@ -154,7 +154,7 @@ class RunReader:
     async def _look(self, watch: Watch) -> None:
         """The row as it is now; with the database away the stream goes on without."""
         try:
-            await self.hub.look([self.run_id])
+            await self.hub.look([watch])
         except Exception:
             logger.warning("the row of run %s could not be read", self.run_id, exc_info=True)
 

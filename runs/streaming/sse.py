@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from typing import Any
 
 from runs.streaming.frames import Frame, Gap
@@ -14,30 +14,31 @@ EVENT_OF_MODE = {"messages-tuple": "messages"}
 _ALWAYS = {"metadata", "error", "end", "gap"}
 
 
-def encode(item: Item, modes: Collection[str] | None = None) -> bytes:
-    """Return the bytes of an item; none if it is not of the modes asked for (None: all)."""
+def encode(item: Item, modes: Collection[str] | None = None, *, prefix: str = "", with_end: bool = True) -> bytes:
+    """Return the bytes of an item; none if it is not of the modes asked for (None: all).
+
+    `prefix` goes before every id. `with_end` False: of the end only a failed run's error is shown.
+    """
     if isinstance(item, Heartbeat):
         return HEARTBEAT
     if isinstance(item, Gap):
-        return _event("gap", json.dumps(_gap(item)), None if item.resume is None else str(item.resume))
+        return event("gap", json.dumps(_gap(item)), None if item.resume is None else f"{prefix}{item.resume}")
     if item.place.is_end:
-        return b"".join(_end(item))
+        return _error(item) + (event("end", "null", f"{prefix}{item.place}") if with_end else b"")
     if modes is not None and not _wanted(item.event, modes):
         return b""
-    return _event(item.event, item.data, str(item.place))
+    return event(item.event, item.data, f"{prefix}{item.place}")
 
 
-def _wanted(event: str, modes: Collection[str]) -> bool:
-    name = re.split(r"[|/]", event, maxsplit=1)[0]
+def _wanted(name: str, modes: Collection[str]) -> bool:
+    name = re.split(r"[|/]", name, maxsplit=1)[0]
     return name in _ALWAYS or any(EVENT_OF_MODE.get(mode, mode) == name for mode in modes)
 
 
-def _end(frame: Frame) -> Iterator[bytes]:
+def _error(end: Frame) -> bytes:
     """The error of a failed run comes with its end: it is the row's, and committed."""
-    error = frame.payload.get("error")
-    if error:
-        yield _event("error", json.dumps(error, ensure_ascii=False), None)
-    yield _event("end", "null", str(frame.place))
+    error = end.payload.get("error")
+    return event("error", json.dumps(error, ensure_ascii=False), None) if error else b""
 
 
 def _gap(gap: Gap) -> dict[str, Any]:
@@ -50,8 +51,9 @@ def _gap(gap: Gap) -> dict[str, Any]:
     return {"code": "stream_replay_gap", **shown, "recovery": "reload_durable_state"}
 
 
-def _event(event: str, data: str, event_id: str | None) -> bytes:
-    lines = [f"event: {event}", f"data: {data}"]
+def event(name: str, data: str, event_id: str | None) -> bytes:
+    """Return one server-sent event; `data` is JSON text of one line."""
+    lines = [f"event: {name}", f"data: {data}"]
     if event_id is not None:
         lines.append(f"id: {event_id}")
     return "".join(f"{line}\r\n" for line in lines).encode() + b"\r\n"

@@ -10,13 +10,12 @@ import time
 from pathlib import Path
 from urllib.parse import quote
 
-import psutil
 import psycopg
 
 from project.local.errors import CannotStart
 from project.local.ports import LOOPBACK, free_port
 from project.local.privileges import unprivileged_owner
-from project.local.processes import end, last_lines, spawn
+from project.local.processes import end, end_former, last_lines, spawn
 
 ROLE = DATABASE = "runyard"
 MAX_CONNECTIONS = 200
@@ -53,7 +52,7 @@ class Postgres:
         """Return once the server answers; initialise the directory first if it is new."""
         if not (self.data / "PG_VERSION").exists():
             self._initialise()
-        self._set_aside_foreign_pid()
+        end_former(self.data / "postmaster.pid", self.data, signal.SIGINT, STOP_TIMEOUT)
         for _ in range(ATTEMPTS):
             self.process = self._spawn()
             if self._answers():
@@ -143,24 +142,6 @@ class Postgres:
             known = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE]).fetchone()
             if known is None:
                 connection.execute(f"CREATE DATABASE {DATABASE}")
-
-    def _set_aside_foreign_pid(self) -> None:
-        """Remove a stale postmaster.pid whose number now belongs to another program, as happens in containers.
-
-        PostgreSQL would take that program for a running server. Every other stale file it replaces itself.
-        """
-        pid_file = self.data / "postmaster.pid"
-        if not pid_file.exists():
-            return
-        try:
-            holder = psutil.Process(int(pid_file.read_text().split("\n", 1)[0]))
-            if not holder.name().startswith("postgres"):
-                pid_file.unlink()
-            else:  # its supervisor was killed a moment ago, and it is still shutting down
-                holder.send_signal(signal.SIGINT)
-                holder.wait(STOP_TIMEOUT)
-        except (psutil.Error, ValueError):
-            return
 
     def _url_of(self, database: str) -> str:
         if self.on_socket:

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+import psutil
+
 from project.local.privileges import become
 
 _PR_SET_PDEATHSIG = 1
@@ -69,6 +71,23 @@ def end(process: "subprocess.Popen[bytes]", *signals: signal.Signals, patience: 
         with suppress(subprocess.TimeoutExpired):
             process.wait(patience)
             return
+
+
+def end_former(pid_file: Path, directory: Path, number: signal.Signals, patience: float) -> None:
+    """End the server over `directory` that outlives its killed supervisor, if there is one.
+
+    A pid file whose number belongs to another program now, as happens in containers, is removed: a server would take
+    that program for its former self. The directory tells them apart: servers work in the one that holds their data.
+    """
+    try:
+        former = psutil.Process(int(pid_file.read_text().split("\n", 1)[0]))
+        if not directory.samefile(former.cwd()):
+            pid_file.unlink()
+            return
+        former.send_signal(number)
+        former.wait(patience)
+    except (OSError, ValueError, psutil.Error):  # there is no file, or no such process any more
+        return
 
 
 def kill_group(leader: int) -> None:

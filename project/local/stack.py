@@ -12,11 +12,12 @@ WEB_CONNECTIONS = "8"  # sync views open one connection per request thread; with
 
 @dataclass(frozen=True)
 class Process:
-    """One supervised process: how it starts, how it is asked to stop, and how long it may take."""
+    """One supervised process: how it starts, when it is ready, how it is asked to stop, and how long that may take."""
 
     name: str
     arguments: tuple[str, ...]
     environment: dict[str, str] = field(default_factory=dict)
+    ready_when: str = ""  # it has written this; for what listens on no port
     stop_signal: signal.Signals = signal.SIGTERM
     patience: float = 10.0
 
@@ -81,7 +82,7 @@ def _worker(count: int) -> Process:
     )
     # SIGTERM as SIGQUIT: runs get a last while and are then handed back, instead of being waited for.
     environment = {"REMAP_SIGTERM": "SIGQUIT", "PYTHONWARNINGS": "ignore:You're running the worker with superuser"}
-    return Process("worker", arguments, environment, patience=40.0)
+    return Process("worker", arguments, environment, ready_when=" ready.", patience=40.0)
 
 
 def _flower(port: int, password: str, home: Path) -> Process:

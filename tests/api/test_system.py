@@ -34,8 +34,7 @@ def test_the_documentation_is_served_from_here(path: str, words: bytes) -> None:
 def test_the_assets_of_the_documentation_are_served_from_here() -> None:
     asset = Client().get("/static/drf_spectacular_sidecar/swagger-ui-dist/swagger-ui-bundle.js")
     assert asset.status_code == 200
-    assert int(asset["Content-Length"]) > 100_000
-    asset.close()
+    assert len(b"".join(asset.streaming_content)) > 100_000
 
 
 def test_the_openapi_document_is_the_committed_one() -> None:

@@ -14,6 +14,7 @@ from runs.models import Run, Thread, Worker
 from runs.services import recover, retention, workers
 from runs.services.cancel import cancel_run, cancel_runs
 from runs.services.idempotency import Idempotency
+from runs.services.invariants import find_violations
 from runs.services.lifecycle import time_out_run
 from runs.services.progress import Report, report_progress
 from runs.services.threads import delete_run, delete_thread, update_thread
@@ -128,10 +129,15 @@ def _lose_worker(hand: Hand, thread: Thread) -> None:
     hand.worker = make_worker(str(uuid4()))
 
 
+def _check(hand: Hand, thread: Thread) -> None:
+    """In the middle of it all every transaction is whole."""
+    assert [str(violation) for violation in find_violations()] == []
+
+
 VERBS: list[Callable[[Hand, Thread], Any]] = [
     *[_create, _claim, _step, _finish] * 3,
     *[_create_queue, _report, _leave, _cancel] * 2,
-    *[_cancel_many, _time_out, _delete_run, _replace_thread, _lose_worker],
+    *[_cancel_many, _time_out, _delete_run, _replace_thread, _lose_worker, _check],
     lambda hand, thread: workers.renew_worker(hand.worker.pk),
     lambda hand, thread: update_thread(thread_id=thread.pk, actor=hand.actor, metadata={"a": 1}),
     lambda hand, thread: recover.recover_stalled_runs(),

@@ -15,6 +15,7 @@ from tests.support.factories import (
     leave,
     make_run,
     make_thread,
+    make_worker,
     running,
     step,
     try_claim,

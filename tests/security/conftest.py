@@ -1,13 +1,10 @@
 """What every test of this directory needs."""
 
 import pytest
-from django.db.models import Model
 
-from tests.support.fixtures import Outbox, assistants, outbox
-
-__all__ = ["assistants", "outbox"]
+from tests.support.fixtures import Outbox, assistants, outbox  # noqa: F401 - fixtures
 
 
 @pytest.fixture(autouse=True)
-def _world(db: Model, assistants: None, outbox: Outbox) -> None:
+def assistants_and_outbox(db: None, assistants: None, outbox: Outbox) -> None:  # noqa: F811
     """The test assistants, and an outbox instead of the broker."""

@@ -71,16 +71,23 @@ def test_postgres_is_not_confused_by_a_stale_pid_that_another_program_has_now(po
     assert ask(postgres, "SELECT 1") == [(1,)]
 
 
-def test_postgres_takes_over_from_one_whose_supervisor_is_gone(postgres: Postgres) -> None:
-    former = postgres.process
-    assert former is not None
+def test_engines_take_over_from_those_whose_supervisor_was_killed(postgres: Postgres, valkey: Valkey) -> None:
+    assert postgres.process is not None
+    assert valkey.process is not None
+    with redis.Redis.from_url(valkey.url) as client:
+        client.set("kept", 42)
 
-    second = Postgres(postgres.data, log=postgres.log, password=postgres.password)
-    second.start()
+    next_postgres = Postgres(postgres.data, log=postgres.log, password=postgres.password)
+    next_valkey = Valkey(valkey.data, log=valkey.log, password=valkey.password)
+    next_postgres.start()
+    next_valkey.start()
 
-    assert former.wait(10) == 0
-    assert ask(second, "SELECT 1") == [(1,)]
-    second.stop()
+    assert (postgres.process.wait(10), valkey.process.wait(10)) == (0, 0)
+    assert ask(next_postgres, "SELECT 1") == [(1,)]
+    with redis.Redis.from_url(next_valkey.url) as client:
+        assert client.get("kept") == b"42"
+    next_postgres.stop()
+    next_valkey.stop()
 
 
 def test_postgres_under_a_long_path_listens_on_loopback_and_asks_for_the_password(tmp_path: Path) -> None:

@@ -112,6 +112,20 @@ def test_nothing_is_announced_while_something_does_not_answer() -> None:
     assert "web ended with status 3" in output
 
 
+def test_it_waits_for_what_listens_on_no_port(probe: str, tmp_path: Path) -> None:
+    written = tmp_path / "written"
+    code = f"import time; time.sleep(0.5); open({str(written)!r}, 'w').close(); print('now ready.'); {SLEEP}"
+    seen: list[bool] = []
+
+    def announce() -> None:
+        seen.append(written.exists())
+        stop()
+
+    status, _ = supervise(Process("worker", ("-c", code), ready_when="ready."), probe=probe, announce=announce)
+
+    assert (status, seen) == (0, [True])
+
+
 def test_a_process_that_crashes_later_starts_again(probe: str, tmp_path: Path) -> None:
     lives = tmp_path / "lives"
     code = (

@@ -129,11 +129,16 @@ def _with_facts(threads: QuerySet[Thread]) -> QuerySet[Thread]:
 
 
 def _is_forgotten(runs: QuerySet[Run]) -> Q:
-    """Nothing is leased, a run could be claimed, and no message that leads to its claim was ever sent."""
-    long_due = Q(not_before__lt=ClockTimestamp() - Value(SCHEDULER_PATIENCE))
-    could_start = runs.filter(_pending, _begun | Q(not_before=None) | long_due)
-    dispatched = runs.filter(_pending, dispatched_at__isnull=False)
-    return Q(Exists(could_start)) & ~Q(Exists(runs.filter(_leased))) & ~Q(Exists(dispatched))
+    """Nothing is leased, a run could be claimed, and no message that leads to its claim was ever sent.
+
+    Not if a scheduled run has only just become due: it may be the first now, and the scheduler is about to call it.
+    """
+    long_ago = ClockTimestamp() - Value(SCHEDULER_PATIENCE)
+    could_start = runs.filter(_pending, _begun | Q(not_before=None) | Q(not_before__lt=long_ago))
+    handled = _leased | _pending & (
+        _set("dispatched_at") | Q(not_before__gte=long_ago, not_before__lte=ClockTimestamp())
+    )
+    return Q(Exists(could_start)) & ~Q(Exists(runs.filter(handled)))
 
 
 def _due_status(runs: QuerySet[Run]) -> Case:

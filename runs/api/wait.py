@@ -25,9 +25,10 @@ from runs.api.run_requests import RunCreate
 from runs.api.runs import CreateView
 from runs.api.view import ApiView
 from runs.api.waiting import finished, give_back_connection
+from runs.errors import RunNotFound
 from runs.models import Run
 from runs.services.create import CreatedRun
-from runs.services.results import failure, final_values
+from runs.services.results import get_result
 from runs.services.runs import get_run
 from runs.states import DisconnectMode
 
@@ -99,11 +100,9 @@ async def _result(run_id: UUID, cares: bool) -> AsyncIterator[bytes]:
 def _answer(run_id: UUID) -> dict[str, Any] | None:
     """What to tell about a run that has ended; None if the database cannot be asked now."""
     try:
-        run = Run.objects.select_related("thread").filter(pk=run_id).first()
-        if run is None:
-            return {"__error__": {"error": "RunNotFound", "message": "The run has been deleted."}}
-        failed = failure(run)
-        return final_values(run) if failed is None else {"__error__": failed}
+        return get_result(run_id)
+    except RunNotFound as error:
+        return {"__error__": {"error": "RunNotFound", "message": error.message}}
     except (OperationalError, InterfaceError):
         return None
     finally:

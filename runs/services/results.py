@@ -4,6 +4,7 @@ from collections.abc import Collection
 from typing import Any
 from uuid import UUID
 
+from runs.errors import RunNotFound
 from runs.models import Checkpoint, Run
 from runs.services.transition import present_error
 from runs.states import FAILED, RunStatus
@@ -25,16 +26,21 @@ def _phase(run_id: UUID) -> Run | None:
     return Run.objects.filter(pk=run_id).only("status", "leased").first()
 
 
-def failure(run: Run) -> dict[str, Any] | None:
-    """Return {"error", "message"} of a run that failed or ran out of time."""
-    return present_error(run.error or {"type": run.status}) if run.status in FAILED else None
+def get_result(run_id: UUID) -> dict[str, Any]:
+    """Return what a terminal run answers: the state it ended with, or {"__error__"} if it failed.
 
-
-def final_values(run: Run) -> dict[str, Any]:
-    """Return the state a terminal run ended with: its last step that was kept, else what it found.
-
-    Its own state, not the thread's: a later run does not change the answer.
+    For somebody who has been let in before: a run that was hidden meanwhile still answers. Raises RunNotFound.
     """
+    run = Run.objects.select_related("base", "thread__head").filter(pk=run_id).first()
+    if run is None:
+        raise RunNotFound
+    if run.status in FAILED:
+        return {"__error__": present_error(run.error or {"type": run.status, "message": run.reason})}
+    return _final_values(run)
+
+
+def _final_values(run: Run) -> dict[str, Any]:
+    """Its last step that was kept, else what it found: its own state, which a later run does not change."""
     own = Checkpoint.objects.forkable().filter(run=run).order_by("-step").first()
     found = own or (run.base if run.attempt else run.thread.head)
     if found is None:

@@ -1,5 +1,7 @@
 """/ok, /info, the documentation, and what belongs to every answer."""
 
+from typing import Any
+
 import pytest
 from django.test import Client
 
@@ -32,7 +34,7 @@ def test_the_documentation_is_served_from_here(path: str, words: bytes) -> None:
 
 
 def test_the_assets_of_the_documentation_are_served_from_here() -> None:
-    asset = Client().get("/static/drf_spectacular_sidecar/swagger-ui-dist/swagger-ui-bundle.js")
+    asset: Any = Client().get("/static/drf_spectacular_sidecar/swagger-ui-dist/swagger-ui-bundle.js")
     assert asset.status_code == 200
     assert len(b"".join(asset.streaming_content)) > 100_000
 

@@ -14,6 +14,7 @@ from runs.api import wait, waiting
 from runs.models import Run, Thread
 from runs.services.cancel import cancel_run
 from runs.services.results import is_finished
+from runs.services.retention import remove_deleted_runs
 from runs.services.threads import delete_run
 from runs.states import CancelAction, RunStatus
 from tests.support.api import Api, assert_problem
@@ -118,11 +119,24 @@ def test_join_of_a_run_that_never_began_answers_with_the_threads_values(api: Api
     assert join(api, run) == {"now": 1}
 
 
-def test_a_run_that_is_deleted_meanwhile_ends_the_wait(api: Api, thread: Thread) -> None:
+def test_a_wait_for_a_run_that_is_deleted_meanwhile_is_served_to_its_end(api: Api, thread: Thread) -> None:
+    run = running(thread)
+    step(run, kept=1)
+
+    def remove(_: str) -> None:
+        delete_run(thread_id=thread.pk, run_id=run.pk, actor=make_actor("ada"))
+
+    _, body = collect(api, "get", f"/threads/{thread.pk}/runs/{run.pk}/join", after_headers=remove)
+    assert json.loads(body) == {"kept": 1}
+    assert_problem(api.get(f"/threads/{thread.pk}/runs/{run.pk}/join"), 404, "run_not_found")
+
+
+def test_a_wait_for_a_run_whose_rows_have_gone_ends_with_an_error(api: Api, thread: Thread) -> None:
     run = make_run(thread)
 
     def remove(_: str) -> None:
         delete_run(thread_id=thread.pk, run_id=run.pk, actor=make_actor("ada"))
+        assert remove_deleted_runs() == 1
 
     _, body = collect(api, "get", f"/threads/{thread.pk}/runs/{run.pk}/join", after_headers=remove)
     assert json.loads(body)["__error__"]["error"] == "RunNotFound"

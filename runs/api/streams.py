@@ -47,13 +47,18 @@ _HEADERS = [_LAST_EVENT_ID, CONTENT_LOCATION, LOCATION]
 STREAM_HEADERS = {"X-Accel-Buffering": "no", "Cache-Control": "no-store"}
 
 
-class StreamQuery(QuerySerializer):
+class CreateStreamQuery(QuerySerializer):
+    """POST /threads/{thread_id}/runs/stream and POST /runs/stream."""
+
+    namespace = serializers.CharField(required=False, help_text="A hint of SDKs; means nothing here.")
+
+
+class StreamQuery(CreateStreamQuery):
     """GET .../stream."""
 
     stream_mode = StreamModesField(required=False)
     cancel_on_disconnect = QueryFlagField(required=False)
     checkpoint_id = serializers.CharField(required=False, help_text="A hint of SDKs; means nothing here.")
-    namespace = serializers.CharField(required=False, help_text="A hint of SDKs; means nothing here.")
 
 
 class CancelAndStreamQuery(CancelQuery):
@@ -102,6 +107,8 @@ class StreamView(ApiView):
 
 class CreateAndStreamView(CreateView):
     """Create a run and watch it."""
+
+    queries: ClassVar[dict[str, type[QuerySerializer]]] = {"POST": CreateStreamQuery}
 
     @extend_schema(
         operation_id="create_run_and_stream",

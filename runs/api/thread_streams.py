@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
-from typing import ClassVar
+from typing import Any, ClassVar
 from uuid import UUID
 
 from django.http import StreamingHttpResponse
@@ -11,7 +11,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 
 from runs.api.fields import QuerySerializer
-from runs.api.streams import STREAM_HEADERS, STREAM_RESPONSE, StreamModesField
+from runs.api.streams import STREAM_HEADERS, STREAM_RESPONSE
 from runs.api.view import ApiView
 from runs.services.history import get_thread
 from runs.streaming.hub import hub
@@ -24,11 +24,27 @@ _LAST_EVENT_ID = OpenApiParameter(
 )
 
 
+class ThreadModesField(serializers.ListField):
+    """Repeated, as a JSON list, or with commas between: clients do all of these."""
+
+    child = serializers.ChoiceField(["run_modes", "lifecycle"])
+
+    def to_internal_value(self, data: Any) -> list[str]:
+        """Take what is between the commas."""
+        modes: list[str] = super().to_internal_value([mode for item in data for mode in str(item).split(",")])
+        return modes
+
+
 class ThreadStreamQuery(QuerySerializer):
     """GET /threads/{thread_id}/stream."""
 
-    stream_modes = serializers.ListField(child=serializers.ChoiceField(["run_modes", "lifecycle"]), required=False)
-    stream_mode = StreamModesField(required=False, help_text="Runs show the modes they were created with.")
+    stream_modes = ThreadModesField(required=False, help_text="lifecycle: only the beginning and end of each run.")
+    stream_mode = ThreadModesField(required=False, help_text="The same; SDKs use this name.")
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Whoever asks for the runs' own modes, under either name, gets them."""
+        asked = {*attrs.get("stream_modes", []), *attrs.get("stream_mode", [])}
+        return {"lifecycle": asked == {"lifecycle"}}
 
 
 class ThreadStreamView(ApiView):
@@ -41,9 +57,8 @@ class ThreadStreamView(ApiView):
         """Show the events of the run that executes and of all that begin later; never ends by itself."""
         get_thread(thread_id=thread_id, owner=self.owner)
         start = parse_thread_cursor(request.headers.get("Last-Event-ID"))
-        lifecycle = self.query.get("stream_modes") == ["lifecycle"]
         return StreamingHttpResponse(
-            _events(thread_id, start, lifecycle),
+            _events(thread_id, start, self.query["lifecycle"]),
             content_type="text/event-stream; charset=utf-8",
             headers=STREAM_HEADERS,
         )

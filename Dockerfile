@@ -16,7 +16,6 @@ COPY . .
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
-    REMAP_SIGTERM=SIGQUIT \
     STATIC_ROOT=/app/staticfiles
 RUN SECRET_KEY=only-for-the-build DATABASE_URL=postgresql://nobody@127.0.0.1:1/none REDIS_URL=redis://127.0.0.1:1/0 \
     python manage.py collectstatic --no-input

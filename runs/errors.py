@@ -39,6 +39,12 @@ class CheckpointNotFound(NotFound):
     code = "checkpoint_not_found"
 
 
+class AssistantNotFound(NotFound):
+    """There is no assistant with this id."""
+
+    code = "assistant_not_found"
+
+
 class Conflict(RunError):
     """The request conflicts with the state of the thread or run."""
 

@@ -27,16 +27,22 @@ def main() -> int:
         return _refuse(f"the PostgreSQL of DATABASE_URL does not answer: {str(error).strip()}")
     call_command("migrate", interactive=False, verbosity=0)
     try:
-        json.dump(
-            create_accounts(os.environ["RUNYARD_ADMIN_PASSWORD"], os.environ["RUNYARD_API_KEY"] or None), sys.stdout
+        chosen = os.environ["RUNYARD_ADMIN_PASSWORD_CHOSEN"] == "yes"
+        accounts = create_accounts(
+            os.environ["RUNYARD_ADMIN_PASSWORD"], os.environ["RUNYARD_API_KEY"] or None, chosen=chosen
         )
+        json.dump(accounts, sys.stdout)
     except InvalidRequest as error:
         return _refuse(f"RUNYARD_API_KEY: {error}")
     return 0
 
 
-def create_accounts(password: str, key: str | None) -> dict[str, str]:
-    """Create the operator and the API key if they are missing; an operator who exists keeps the present password."""
+def create_accounts(password: str, key: str | None, *, chosen: bool) -> dict[str, str]:
+    """Create the operator and the API key if they are missing.
+
+    An operator who exists keeps the password, unless another one was asked for (`chosen`): then it is that one, here
+    as in Flower, which knows no other.
+    """
     from django.contrib.auth import get_user_model
 
     from runs.services.api_keys import create_api_key
@@ -46,6 +52,9 @@ def create_accounts(password: str, key: str | None) -> dict[str, str]:
     created = operator is None
     if operator is None:
         operator = users.create_superuser(OPERATOR, password=password)
+    elif chosen and not operator.check_password(password):
+        operator.set_password(password)
+        operator.save(update_fields=["password"])
     _, readable = create_api_key(owner=operator, name=KEY_NAME, key=key)
     return {"api_key": readable, "operator": "created" if created else "kept"}
 

@@ -80,9 +80,9 @@ def _worker(count: int) -> Process:
         "--concurrency",
         str(count),
     )
-    # SIGTERM as SIGQUIT: runs get a last while and are then handed back, instead of being waited for.
-    environment = {"REMAP_SIGTERM": "SIGQUIT", "PYTHONWARNINGS": "ignore:You're running the worker with superuser"}
-    return Process("worker", arguments, environment, ready_when=" ready.", patience=40.0)
+    # SIGQUIT hands runs back at once: whoever presses Ctrl-C does not want to wait for them.
+    environment = {"PYTHONWARNINGS": "ignore:You're running the worker with superuser"}
+    return Process("worker", arguments, environment, ready_when=" ready.", stop_signal=signal.SIGQUIT, patience=40.0)
 
 
 def _flower(port: int, password: str, home: Path) -> Process:

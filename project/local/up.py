@@ -65,7 +65,11 @@ def _up(home: Home, console: Console) -> int:
 
 def _prepare(home: Home, environment: Mapping[str, str], password: str) -> dict[str, str]:
     """Migrate and create the accounts, in a program of its own."""
-    given = {"RUNYARD_ADMIN_PASSWORD": password, "RUNYARD_API_KEY": home.credentials.get("RUNYARD_API_KEY") or ""}
+    given = {
+        "RUNYARD_ADMIN_PASSWORD": password,
+        "RUNYARD_ADMIN_PASSWORD_CHOSEN": "yes" if os.environ.get("RUNYARD_ADMIN_PASSWORD") else "no",
+        "RUNYARD_API_KEY": home.credentials.get("RUNYARD_API_KEY") or "",
+    }
     done = subprocess.run(
         [sys.executable, "-m", "project.local.prepare"],
         cwd=ROOT,

@@ -23,7 +23,7 @@ from runs.api.fields import (
 from runs.api.presenters import KWARGS
 from runs.api.thread_requests import RootCheckpoint
 from runs.assistants import Assistant, registry
-from runs.errors import InvalidRequest, NotFound, UnknownAssistant
+from runs.errors import AssistantNotFound, InvalidRequest, UnknownAssistant
 from runs.models import new_id
 from runs.services.create import RunSpec
 from runs.states import DisconnectMode, MultitaskStrategy, OnCompletion
@@ -43,12 +43,6 @@ _LONGEST_DELAY_SECONDS = 366 * 24 * 3600
 _MOST_ATTEMPTS = 100
 _LONGEST_MODEL_NAME = 128
 _ONLY_GRAPHS = "Only graphs have this; the assistants of this server are functions."
-
-
-class AssistantNotFound(NotFound):
-    """There is no assistant with this id."""
-
-    code = "assistant_not_found"
 
 
 _MODE = {"type": "string", "enum": list(STREAM_MODES)}

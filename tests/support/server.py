@@ -22,13 +22,14 @@ STOP_SECONDS = 10.0
 class ServerProcess:
     """One web process on a free port, ended with the block. It knows the assistants of tests/support/factories.py."""
 
-    def __init__(self, directory: Path, *, pool_size: int = 4) -> None:
+    def __init__(self, directory: Path, *, pool_size: int = 4, **environment: str) -> None:
         self.port = free_port()
         self.url = f"http://{LOOPBACK}:{self.port}"
         self._log = directory / "web.log"
         self._environment = {
             "RUNYARD_ASSISTANTS": ",".join(f"{name}={path}" for name, path in ASSISTANTS.items()),
             "DATABASE_POOL_SIZE": str(pool_size),
+            **environment,
         }
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -50,7 +51,12 @@ class ServerProcess:
             environment=os.environ | self._environment,
             directory=ROOT,
         )
-        wait_until(self._answers, "the web process to answer", START_SECONDS)
+        wait_until(self.answers, "the web process to answer", START_SECONDS)
+
+    @property
+    def log(self) -> str:
+        """What it has written so far."""
+        return self._log.read_text(errors="replace")
 
     def kill(self) -> None:
         """What a crash does to it."""
@@ -58,7 +64,8 @@ class ServerProcess:
         self._process.kill()
         self._process.wait(STOP_SECONDS)
 
-    def _answers(self) -> bool:
+    def answers(self) -> bool:
+        """Whether it serves requests."""
         assert self._process is not None
         assert self._process.poll() is None, f"the web process has ended; its log:\n{last_lines(self._log, 50)}"
         with suppress(OSError), urllib.request.urlopen(f"{self.url}/ok", timeout=5) as answer:

@@ -76,6 +76,8 @@ class Run(models.Model):
     attempt = models.IntegerField(default=0)
     #: Checkpoints of earlier attempts were given up when a later one started from base.
     kept_from_attempt = models.IntegerField(default=1)
+    #: The number of the last frame of the stream, as the executor that finished the run counted; null: not known.
+    last_frame = models.BigIntegerField(null=True, blank=True)
     crashes = models.IntegerField(default=0)
     max_attempts = models.IntegerField()
     worker = models.ForeignKey("runs.Worker", null=True, blank=True, on_delete=models.PROTECT, related_name="runs")

@@ -18,12 +18,11 @@ def change_status(
     *,
     actor: Actor,
     reason: str = "",
-    last_frame: int | None = None,
     **columns: Any,
 ) -> None:
     """Move the run to `to`, write its RunEvent, and set `columns` in the same statement; the thread is locked.
 
-    On commit whoever watches the run is told; a terminal status ends its stream, after `last_frame` if that is known.
+    On commit whoever watches the run is told; a terminal status ends its stream.
     Raises IllegalTransition if the table has no such transition.
     """
     came_from = RunStatus(run.status)
@@ -35,7 +34,7 @@ def change_status(
     write_event(run, came_from, actor=actor, reason=reason)
     if run.is_terminal and run.on_completion == OnCompletion.DELETE:
         _hide(locked)
-    _announce(run, last_frame)
+    _announce(run)
 
 
 def _hide(locked: LockedThread) -> None:
@@ -43,9 +42,9 @@ def _hide(locked: LockedThread) -> None:
     Thread.objects.filter(pk=locked.thread.pk, deleted_at=None).update(deleted_at=locked.now)
 
 
-def _announce(run: Run, last_frame: int | None) -> None:
+def _announce(run: Run) -> None:
     if run.is_terminal:
-        notify.end_on_commit(run.pk, run.attempt, error=present_error(run.error), last=last_frame)
+        notify.end_on_commit(run.pk, run.attempt, error=present_error(run.error), last=run.last_frame)
     else:
         notify.wake_on_commit(run.pk, run.thread_id)
 

@@ -19,6 +19,8 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 TIMEOUT_SECONDS = 1.0
 CONNECT_SECONDS = 0.25
+READ_SECONDS = 5.0
+READ_CONNECTIONS = 16
 BREAK_SECONDS = 2.0
 
 
@@ -35,15 +37,17 @@ def writer() -> redis.Redis:
 
 
 def reader() -> "redis.asyncio.Redis":
-    """A pool for reading ranges from the event loop that makes it."""
-    return redis.asyncio.Redis.from_url(
+    """For reading ranges from the event loop that makes it. Who finds every connection in use waits for one."""
+    pool = redis.asyncio.BlockingConnectionPool.from_url(
         redis_url(),
         decode_responses=True,
-        socket_timeout=5.0,
+        socket_timeout=READ_SECONDS,
         socket_connect_timeout=TIMEOUT_SECONDS,
         retry=AsyncRetry(NoBackoff(), 0),
-        max_connections=64,
+        max_connections=READ_CONNECTIONS,
+        timeout=READ_SECONDS,
     )
+    return redis.asyncio.Redis.from_pool(pool)
 
 
 def listener() -> "redis.asyncio.Redis":

@@ -8,7 +8,7 @@ from typing import Any
 
 #: The number of the end marker: the highest there is, so that nothing can be appended after it.
 END = 2**64 - 1
-_PLACE = re.compile(r"(\d{1,10})-(\d{1,20})")
+_PLACE = re.compile(r"([0-9]{1,10})-([0-9]{1,20})")
 
 
 @dataclass(frozen=True, order=True)
@@ -54,7 +54,10 @@ class Frame:
 
 @dataclass(frozen=True)
 class Gap:
-    """Frames that the reader asked for are not to be had any more; `resume` is where reading can go on."""
+    """Frames that the reader asked for are not to be had any more.
+
+    Reading goes on after `resume` (None: from the start), where nothing is missing before what there is next.
+    """
 
     requested: Place | None
     earliest: Place | None

@@ -6,9 +6,11 @@ again, and the rows of all watched runs are read together every few seconds.
 
 import asyncio
 import contextlib
+import contextvars
 import logging
 import signal
 import threading
+import time
 import weakref
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine
 from contextlib import asynccontextmanager
@@ -25,9 +27,13 @@ from runs.streaming.rows import RunRow
 
 logger = logging.getLogger(__name__)
 
-LOOK_EVERY_SECONDS = 2.0
+LOOK_EVERY_SECONDS = 1.0
 RECONNECT_SECONDS = 0.25
 SUBSCRIBE_SECONDS = 1.0
+#: A subscription on which nothing was heard for this long, though it was pinged, is dead.
+SILENCE_SECONDS = 10.0
+#: How long after a lost connection other web processes may still be on their way back to theirs.
+SETTLE_SECONDS = 5.0
 
 
 @dataclass(eq=False)
@@ -74,8 +80,17 @@ class Hub:
         self._watches: dict[str, set[Watch]] = {}
         self._subscribed: dict[str, asyncio.Event] = {}
         self._pubsub: Any = None
+        self._lost_at = -SETTLE_SECONDS
         self._tasks: set[asyncio.Task[None]] = set()
         self._heed_shutdown()
+
+    async def close(self) -> None:
+        """End its tasks and connections."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self.client.aclose()
 
     @asynccontextmanager
     async def watch(self, run_id: UUID) -> AsyncIterator[Watch]:
@@ -105,8 +120,8 @@ class Hub:
                 await self._unsubscribe(watch.channel)
 
     def begin(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run this beside everything else; the loop itself keeps no task alive."""
-        task = asyncio.create_task(work)
+        """Run this beside everything else, outliving the request that asks for it; the loop keeps no task alive."""
+        task = asyncio.create_task(work, context=contextvars.Context())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -114,6 +129,8 @@ class Hub:
         """Whether anybody watches the run through any web process; None if that cannot be known now."""
         if self._watches.get(log.channel(run_id)):
             return True
+        if time.monotonic() - self._lost_at < SETTLE_SECONDS:
+            return None
         try:
             found = await self.client.pubsub_numsub(log.channel(run_id))
         except (redis.RedisError, OSError):
@@ -134,11 +151,11 @@ class Hub:
         self._subscribed.pop(channel, None)
         await self._send("unsubscribe", channel)
 
-    async def _send(self, command: str, channel: str) -> None:
+    async def _send(self, command: str, *channels: str) -> None:
         if self._pubsub is None:
             return  # the listener subscribes to everything when it has connected
         try:
-            await getattr(self._pubsub, command)(channel)
+            await getattr(self._pubsub, command)(*channels)
         except (redis.RedisError, OSError, RuntimeError):
             logger.debug("%s was not sent; the listener is reconnecting", command, exc_info=True)
 
@@ -147,30 +164,35 @@ class Hub:
             client = listener()
             try:
                 await self._listen_once(client)
-            except (redis.RedisError, OSError) as error:
+            except Exception as error:  # whatever it is, a process that listens no more would not wake anybody
                 logger.warning("streams lost their Redis subscription (%s); reconnecting", error)
             finally:
-                self._pubsub = None
+                self._pubsub, self._lost_at = None, time.monotonic()
                 with contextlib.suppress(redis.RedisError, OSError):
                     await client.aclose()
             await asyncio.sleep(RECONNECT_SECONDS)
 
     async def _listen_once(self, client: Any) -> None:
         async with client.pubsub() as pubsub:
-            await pubsub.subscribe(_KEEPALIVE, *self._watches)
+            asked_for = {_KEEPALIVE, *self._watches}
+            await pubsub.subscribe(*asked_for)
             self._pubsub = pubsub
-            await self._resubscribe(pubsub)
+            await self._make_up(pubsub, asked_for)
             self._wake_all()
-            async for message in pubsub.listen():
+            self.begin(self._look_once())
+            while (message := await pubsub.get_message(timeout=SILENCE_SECONDS)) is not None:
                 self._heed(message)
+            raise redis.ConnectionError(f"nothing was heard for {SILENCE_SECONDS:g} s")
 
-    async def _resubscribe(self, pubsub: Any) -> None:
-        """Watches that began while the first subscription was under way."""
-        if self._watches:
-            await pubsub.subscribe(*self._watches)
+    async def _make_up(self, pubsub: Any, asked_for: set[str]) -> None:
+        """For watches that began or ended while the subscription was under way."""
+        if begun := set(self._watches) - asked_for:
+            await pubsub.subscribe(*begun)
+        if ended := asked_for - {_KEEPALIVE, *self._watches}:
+            await pubsub.unsubscribe(*ended)
 
     def _heed(self, message: dict[str, Any]) -> None:
-        channel = message["channel"]
+        channel = message["channel"] or ""
         if message["type"] == "subscribe" and channel in self._subscribed:
             self._subscribed[channel].set()
         for watch in self._watches.get(channel, ()):
@@ -185,14 +207,18 @@ class Hub:
         """Look at the rows of all watched runs in one statement, whatever wakes were lost."""
         while True:
             await asyncio.sleep(LOOK_EVERY_SECONDS)
-            watches = [watch for watches in self._watches.values() for watch in watches]
-            try:
-                await self.look(watches)
-            except Exception:
-                logger.warning("the rows of watched runs could not be read", exc_info=True)
-            for watch in watches:
-                if watch.run_id is None:
-                    watch.wake()
+            await self._send("ping")
+            await self._look_once()
+
+    async def _look_once(self) -> None:
+        watches = [watch for watches in self._watches.values() for watch in watches]
+        try:
+            await self.look(watches)
+        except Exception:
+            logger.warning("the rows of watched runs could not be read", exc_info=True)
+        for watch in watches:
+            if watch.run_id is None:
+                watch.wake()
 
     async def look(self, watches: Collection[Watch]) -> None:
         """Read the rows of these watches now and show them."""

@@ -23,13 +23,14 @@ for i = 5, #ARGV, 3 do
   local id = attempt .. '-' .. ARGV[i]
   local added = redis.pcall('XADD', KEYS[1], 'MAXLEN', '~', maxlen, id, 'e', ARGV[i + 1], 'd', ARGV[i + 2])
   if type(added) == 'table' and added.err then
+    if not string.find(added.err, 'equal or smaller', 1, true) then return added end
     local top = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1]
-    if not top then return redis.error_reply(added.err) end
+    if not top then return added end
     local top_attempt, top_number = string.match(top[1], '^(%d+)-(%d+)$')
     if top_attempt ~= attempt or top_number == '18446744073709551615' then return 0 end
   end
 end
-redis.call('PEXPIRE', KEYS[1], ttl)
+if ttl ~= '0' then redis.call('PEXPIRE', KEYS[1], ttl) end
 redis.call('PUBLISH', channel, '')
 return 1
 """
@@ -68,7 +69,8 @@ def append_end(run_id: UUID, attempt: int, *, error: Any = None, last: int | Non
         if "equal or smaller" not in str(refusal):
             raise
     pipeline = writer().pipeline(transaction=False)
-    pipeline.pexpire(key(run_id), _ttl())
+    if ttl := _ttl():
+        pipeline.pexpire(key(run_id), ttl)
     pipeline.publish(channel(run_id), "")
     pipeline.execute()
 
@@ -109,4 +111,7 @@ def _frames(entries: Iterable[tuple[str, dict[str, str]]]) -> Iterator[Frame]:
 
 
 def _ttl() -> int:
-    return int(runs_settings().STREAM_TTL_SECONDS * 1000)
+    """Milliseconds until a stream that is not written any more is forgotten; never while its run may be silent."""
+    settings = runs_settings()
+    seconds = settings.STREAM_TTL_SECONDS
+    return int(max(seconds, settings.MAX_RUN_SECONDS) * 1000) if seconds else 0

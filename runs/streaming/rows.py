@@ -23,6 +23,7 @@ class RunRow:
     leased: bool
     error: Any
     finished_at: datetime | None
+    last_frame: int | None
 
     @property
     def is_terminal(self) -> bool:
@@ -50,9 +51,7 @@ def begun_after(thread_id: UUID, run_id: UUID | None) -> UUID | None:
 def read(run_ids: Collection[UUID]) -> dict[UUID, RunRow]:
     """Return the rows of these runs; one that is missing has gone."""
     try:
-        found = Run.objects.filter(pk__in=run_ids).values_list(
-            "pk", "status", "attempt", "leased", "error", "finished_at"
-        )
-        return {row[0]: RunRow(*row) for row in found}
+        columns = ("pk", "status", "attempt", "leased", "error", "finished_at", "last_frame")
+        return {row[0]: RunRow(*row) for row in Run.objects.filter(pk__in=run_ids).values_list(*columns)}
     finally:
         close_old_connections()

@@ -11,6 +11,8 @@ from runs.streaming.reader import Heartbeat, Item
 HEARTBEAT = b": heartbeat\r\n\r\n"
 #: A stream mode and the name of its events, where they differ.
 EVENT_OF_MODE = {"messages-tuple": "messages"}
+#: What a client sends to get everything there is; a gap without an id would have it ask for the same again.
+_START = "0"
 _ALWAYS = {"metadata", "error", "end", "gap"}
 
 
@@ -22,7 +24,7 @@ def encode(item: Item, modes: Collection[str] | None = None, *, prefix: str = ""
     if isinstance(item, Heartbeat):
         return HEARTBEAT
     if isinstance(item, Gap):
-        return event("gap", json.dumps(_gap(item)), None if item.resume is None else f"{prefix}{item.resume}")
+        return event("gap", json.dumps(_gap(item)), f"{prefix}{item.resume or _START}")
     if item.place.is_end:
         return _error(item) + (event("end", "null", f"{prefix}{item.place}") if with_end else b"")
     if modes is not None and not _wanted(item.event, modes):

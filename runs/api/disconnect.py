@@ -8,9 +8,10 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from uuid import UUID
 
-from asgiref.sync import sync_to_async
+from asgiref.sync import async_to_sync, sync_to_async
 from django.db import close_old_connections
 
 from runs.actors import system
@@ -19,11 +20,14 @@ from runs.errors import RunError
 from runs.models import Run
 from runs.services.cancel import cancel_run
 from runs.states import DisconnectMode
-from runs.streaming.hub import Hub, hub
+from runs.streaming import interest
+from runs.streaming.hub import Hub, Watch, hub
 
 logger = logging.getLogger(__name__)
 
 ACTOR = system("disconnect")
+#: Runs whose client has left this process, and over which it watches.
+_left: set[UUID] = set()
 
 
 def cares(run: Run, *, asked: bool | None, resumes: bool) -> bool:
@@ -35,24 +39,62 @@ def cares(run: Run, *, asked: bool | None, resumes: bool) -> bool:
     return asked if asked is not None else resumes and run.on_disconnect == DisconnectMode.CANCEL
 
 
-@asynccontextmanager
-async def cancelled_when_left(run_id: UUID, *, cares: bool) -> AsyncIterator[None]:
-    """Leaving this block by anything but its end is a disconnect."""
-    ours = hub()
-    ended = False
-    try:
-        yield
-        ended = True
-    finally:
-        if cares and not ended and not ours.shutting_down:
-            ours.begin(_cancel_if_unwatched(ours, run_id))
+@dataclass
+class Connection:
+    """A client's connection to a run, from before its first byte; `cares`: whether its end is a reason to cancel."""
+
+    run_id: UUID
+    cares: bool
+    _is_open: bool = False
+
+    @classmethod
+    def to(cls, run: Run, *, cares: bool) -> "Connection":
+        """To be called by the view, in its thread: a client may be gone before its answer begins."""
+        connection = cls(run.pk, cares)
+        if cares:
+            async_to_sync(connection._expect)()
+        return connection
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[Watch]:
+        """Watch the run. A client that goes away ends this block in the middle; our own mistake is not a disconnect."""
+        ours = hub()
+        async with ours.watch(self.run_id) as watch:
+            try:
+                self._is_open = True
+                yield watch
+            except (asyncio.CancelledError, GeneratorExit):
+                if self.cares and not ours.shutting_down:
+                    await self._leave(ours)
+                raise
+
+    async def _leave(self, ours: Hub) -> None:
+        ours.begin(_cancel_when_unwatched(ours, self.run_id))
+        await interest.keep(ours, self.run_id, runs_settings().DISCONNECT_GRACE)
+
+    async def _expect(self) -> None:
+        ours = hub()
+        ours.begin(self._leave_unless_open(ours))
+
+    async def _leave_unless_open(self, ours: Hub) -> None:
+        await asyncio.sleep(runs_settings().DISCONNECT_GRACE)
+        if not self._is_open:
+            await _cancel_when_unwatched(ours, self.run_id)
 
 
-async def _cancel_if_unwatched(ours: Hub, run_id: UUID) -> None:
-    await asyncio.sleep(runs_settings().DISCONNECT_GRACE)
-    if ours.shutting_down or await ours.is_watched(run_id) is not False:
+async def _cancel_when_unwatched(ours: Hub, run_id: UUID) -> None:
+    """Wait until the last has gone, and as long again. One in each process is enough for a run."""
+    if run_id in _left:
         return
-    await sync_to_async(_cancel, thread_sensitive=False)(run_id)
+    _left.add(run_id)
+    try:
+        grace = runs_settings().DISCONNECT_GRACE
+        while (seconds := await interest.lasts(ours, run_id, grace)) and not ours.shutting_down:
+            await asyncio.sleep(seconds)
+        if seconds == 0 and not ours.shutting_down:
+            await sync_to_async(_cancel, thread_sensitive=False)(run_id)
+    finally:
+        _left.discard(run_id)
 
 
 def _cancel(run_id: UUID) -> None:

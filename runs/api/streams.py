@@ -13,7 +13,7 @@ from rest_framework.request import Request
 
 from runs.api import idempotency
 from runs.api.cancel import CancelQuery, answer_when_settled
-from runs.api.disconnect import cancelled_when_left, cares
+from runs.api.disconnect import Connection, cares
 from runs.api.fields import QueryFlagField, QuerySerializer
 from runs.api.links import CONTENT_LOCATION, LOCATION, stream_headers
 from runs.api.run_requests import STREAM_MODES, RunCreate
@@ -94,7 +94,13 @@ class StreamView(ApiView):
     def post(self, request: Request, thread_id: UUID, run_id: UUID) -> HttpResponseBase:
         """Cancel the run, then show what is left of its events, or with `wait` answer when its executor has left."""
         self.no_body()
-        run = cancel_run(run_id=run_id, thread_id=thread_id, actor=self.actor, action=self.query["action"])
+        run = cancel_run(
+            run_id=run_id,
+            thread_id=thread_id,
+            actor=self.actor,
+            action=self.query["action"],
+            reason=self.query.get("reason", ""),
+        )
         if self.query["wait"]:
             return answer_when_settled(run)
         place = request.headers.get("Last-Event-ID")
@@ -132,14 +138,14 @@ def stream_of(
 ) -> StreamingHttpResponse:
     """The response that shows a run's events; its headers are sent at once."""
     return StreamingHttpResponse(
-        _events(run.pk, cursor, modes, cares),
+        _events(Connection.to(run, cares=cares), cursor, modes),
         content_type="text/event-stream; charset=utf-8",
-        headers={**stream_headers(run), **STREAM_HEADERS, **(headers or {})},
+        headers={**stream_headers(run, modes=modes, cares=cares), **STREAM_HEADERS, **(headers or {})},
     )
 
 
-async def _events(run_id: UUID, cursor: Cursor, modes: Collection[str] | None, cares: bool) -> AsyncIterator[bytes]:
-    async with cancelled_when_left(run_id, cares=cares):
-        async for item in RunReader(hub(), run_id, cursor).read():
+async def _events(connection: Connection, cursor: Cursor, modes: Collection[str] | None) -> AsyncIterator[bytes]:
+    async with connection.open():
+        async for item in RunReader(hub(), connection.run_id, cursor).read():
             if chunk := encode(item, modes):
                 yield chunk

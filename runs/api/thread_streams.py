@@ -17,10 +17,13 @@ from runs.services.history import get_thread
 from runs.streaming.hub import hub
 from runs.streaming.reader import Item
 from runs.streaming.sse import encode, event
-from runs.streaming.thread_reader import ThreadCursor, ThreadReader, is_end, parse_thread_cursor
+from runs.streaming.thread_reader import ThreadCursor, ThreadReader, find_start, is_end
 
 _LAST_EVENT_ID = OpenApiParameter(
-    "Last-Event-ID", str, OpenApiParameter.HEADER, description="Go on after this event: <run id>/<attempt>-<number>."
+    "Last-Event-ID",
+    str,
+    OpenApiParameter.HEADER,
+    description="Go on after this event, <run id>/<attempt>-<number>; -1 or 0: from the first run.",
 )
 
 
@@ -56,7 +59,7 @@ class ThreadStreamView(ApiView):
     def get(self, request: Request, thread_id: UUID) -> StreamingHttpResponse:
         """Show the events of the run that executes and of all that begin later; never ends by itself."""
         get_thread(thread_id=thread_id, owner=self.owner)
-        start = parse_thread_cursor(request.headers.get("Last-Event-ID"))
+        start = find_start(thread_id, request.headers.get("Last-Event-ID"))
         return StreamingHttpResponse(
             _events(thread_id, start, self.query["lifecycle"]),
             content_type="text/event-stream; charset=utf-8",

@@ -18,7 +18,7 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 
 from runs.api import idempotency
-from runs.api.disconnect import cancelled_when_left
+from runs.api.disconnect import Connection
 from runs.api.fields import QueryFlagField, QuerySerializer
 from runs.api.links import CONTENT_LOCATION, LOCATION, join_headers
 from runs.api.run_requests import RunCreate
@@ -81,17 +81,17 @@ def result_of_created(created: CreatedRun, headers: dict[str, str]) -> Streaming
 
 def _result_of(run: Run, *, cares: bool, headers: dict[str, str] | None = None) -> StreamingHttpResponse:
     return StreamingHttpResponse(
-        _result(run.pk, cares),
+        _result(Connection.to(run, cares=cares)),
         content_type="application/json",
-        headers={**join_headers(run), "X-Accel-Buffering": "no", **(headers or {})},
+        headers={**join_headers(run, cares=cares), "X-Accel-Buffering": "no", **(headers or {})},
     )
 
 
-async def _result(run_id: UUID, cares: bool) -> AsyncIterator[bytes]:
-    async with cancelled_when_left(run_id, cares=cares):
-        while not await finished(run_id, within=HEARTBEAT_SECONDS):
+async def _result(connection: Connection) -> AsyncIterator[bytes]:
+    async with connection.open() as watch:
+        while not await finished(watch, within=HEARTBEAT_SECONDS):
             yield b"\n"
-        while (answer := await sync_to_async(_answer, thread_sensitive=False)(run_id)) is None:
+        while (answer := await sync_to_async(_answer, thread_sensitive=False)(connection.run_id)) is None:
             yield b"\n"
             await asyncio.sleep(_RETRY_SECONDS)
         yield JSONRenderer().render(answer)

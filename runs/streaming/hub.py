@@ -15,6 +15,7 @@ import weakref
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -32,8 +33,6 @@ RECONNECT_SECONDS = 0.25
 SUBSCRIBE_SECONDS = 1.0
 #: A subscription on which nothing was heard for this long, though it was pinged, is dead.
 SILENCE_SECONDS = 10.0
-#: How long after a lost connection other web processes may still be on their way back to theirs.
-SETTLE_SECONDS = 5.0
 
 
 @dataclass(eq=False)
@@ -41,9 +40,12 @@ class Watch:
     """One reader's eye on a run, or on everything that happens on a thread."""
 
     channel: str
-    run_id: UUID | None
+    run_id: UUID | None = None
+    thread_id: UUID | None = None
     #: The row of the run as last seen; None: not seen yet, or gone.
     row: RunRow | None = None
+    #: When a run began last on the thread.
+    begun_at: datetime | None = None
     #: Whether the row has been read since the watch began.
     looked: bool = False
     _woken: asyncio.Event = field(default_factory=asyncio.Event)
@@ -57,6 +59,12 @@ class Watch:
         changed = not self.looked or self.row != row
         self.row, self.looked = row, True
         if changed or row is None or row.is_terminal:
+            self.wake()
+
+    def show_beginning(self, begun_at: datetime | None) -> None:
+        """Show when a run began last on the thread."""
+        if self.begun_at != begun_at:
+            self.begun_at = begun_at
             self.wake()
 
     async def wait(self, seconds: float) -> bool:
@@ -80,7 +88,8 @@ class Hub:
         self._watches: dict[str, set[Watch]] = {}
         self._subscribed: dict[str, asyncio.Event] = {}
         self._pubsub: Any = None
-        self._lost_at = -SETTLE_SECONDS
+        #: When the connection was lost last, by the monotonic clock.
+        self.lost_at = float("-inf")
         self._tasks: set[asyncio.Task[None]] = set()
         self._heed_shutdown()
 
@@ -95,13 +104,13 @@ class Hub:
     @asynccontextmanager
     async def watch(self, run_id: UUID) -> AsyncIterator[Watch]:
         """Watch a run. Subscribed when the block begins (if Redis answers): what is read now misses nothing."""
-        async with self._watching(Watch(log.channel(run_id), run_id)) as watch:
+        async with self._watching(Watch(log.channel(run_id), run_id=run_id)) as watch:
             yield watch
 
     @asynccontextmanager
     async def watch_thread(self, thread_id: UUID) -> AsyncIterator[Watch]:
         """Watch for attempts that begin on the thread."""
-        async with self._watching(Watch(log.thread_channel(thread_id), None)) as watch:
+        async with self._watching(Watch(log.thread_channel(thread_id), thread_id=thread_id)) as watch:
             yield watch
 
     @asynccontextmanager
@@ -125,17 +134,9 @@ class Hub:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def is_watched(self, run_id: UUID) -> bool | None:
-        """Whether anybody watches the run through any web process; None if that cannot be known now."""
-        if self._watches.get(log.channel(run_id)):
-            return True
-        if time.monotonic() - self._lost_at < SETTLE_SECONDS:
-            return None
-        try:
-            found = await self.client.pubsub_numsub(log.channel(run_id))
-        except (redis.RedisError, OSError):
-            return None
-        return bool(found and found[0][1])
+    def watches(self, run_id: UUID) -> bool:
+        """Whether anybody watches the run through this process."""
+        return bool(self._watches.get(log.channel(run_id)))
 
     async def _subscribe(self, channel: str) -> None:
         ready = self._subscribed.get(channel)
@@ -167,7 +168,7 @@ class Hub:
             except Exception as error:  # whatever it is, a process that listens no more would not wake anybody
                 logger.warning("streams lost their Redis subscription (%s); reconnecting", error)
             finally:
-                self._pubsub, self._lost_at = None, time.monotonic()
+                self._pubsub, self.lost_at = None, time.monotonic()
                 with contextlib.suppress(redis.RedisError, OSError):
                     await client.aclose()
             await asyncio.sleep(RECONNECT_SECONDS)
@@ -213,22 +214,25 @@ class Hub:
     async def _look_once(self) -> None:
         watches = [watch for watches in self._watches.values() for watch in watches]
         try:
-            await self.look(watches)
+            await self.look([watch for watch in watches if watch.run_id is not None])
+            await self._look_at_threads([watch for watch in watches if watch.thread_id is not None])
         except Exception:
             logger.warning("the rows of watched runs could not be read", exc_info=True)
-        for watch in watches:
-            if watch.run_id is None:
-                watch.wake()
 
     async def look(self, watches: Collection[Watch]) -> None:
-        """Read the rows of these watches now and show them."""
+        """Read the rows of these watches of runs now and show them."""
         run_ids = {watch.run_id for watch in watches if watch.run_id is not None}
-        if not run_ids:
-            return
-        found = await sync_to_async(rows.read, thread_sensitive=False)(run_ids)
+        found = await sync_to_async(rows.read, thread_sensitive=False)(run_ids) if run_ids else {}
         for watch in watches:
             if watch.run_id is not None:
                 watch.show(found.get(watch.run_id))
+
+    async def _look_at_threads(self, watches: Collection[Watch]) -> None:
+        thread_ids = {watch.thread_id for watch in watches if watch.thread_id is not None}
+        found = await sync_to_async(rows.last_beginnings, thread_sensitive=False)(thread_ids) if thread_ids else {}
+        for watch in watches:
+            if watch.thread_id is not None:
+                watch.show_beginning(found.get(watch.thread_id))
 
     def _heed_shutdown(self) -> None:
         """A server that shuts down ends its streams, so that clients go on elsewhere, and disconnects nobody."""

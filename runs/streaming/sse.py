@@ -24,7 +24,7 @@ def encode(item: Item, modes: Collection[str] | None = None, *, prefix: str = ""
     if isinstance(item, Heartbeat):
         return HEARTBEAT
     if isinstance(item, Gap):
-        return event("gap", json.dumps(_gap(item)), f"{prefix}{item.resume or _START}")
+        return event("gap", json.dumps(_gap(item, prefix)), f"{prefix}{item.resume or _START}")
     if item.place.is_end:
         return _error(item) + (event("end", "null", f"{prefix}{item.place}") if with_end else b"")
     if modes is not None and not _wanted(item.event, modes):
@@ -43,13 +43,13 @@ def _error(end: Frame) -> bytes:
     return event("error", json.dumps(error, ensure_ascii=False), None) if error else b""
 
 
-def _gap(gap: Gap) -> dict[str, Any]:
+def _gap(gap: Gap, prefix: str) -> dict[str, Any]:
     places = {
         "requested_event_id": gap.requested,
         "earliest_available_event_id": gap.earliest,
         "latest_available_event_id": gap.latest,
     }
-    shown = {name: None if place is None else str(place) for name, place in places.items()}
+    shown = {name: None if place is None else f"{prefix}{place}" for name, place in places.items()}
     return {"code": "stream_replay_gap", **shown, "recovery": "reload_durable_state"}
 
 

@@ -11,6 +11,7 @@ from runs.streaming.frames import Cursor, Frame, From, Gap, Place, parse_cursor
 from runs.streaming.hub import Hub, Watch
 from runs.streaming.reader import Heartbeat, Item, RunReader
 from runs.streaming.sse import encode
+from runs.streaming.thread_reader import ThreadReader, find_start
 from tests.support.ledger import PATIENCE_SECONDS, wait_until
 
 T = TypeVar("T")
@@ -70,6 +71,36 @@ class Reading:
         self.task.cancel()
 
 
+class ThreadReading:
+    """One reader of a thread's stream, and what it has given so far; heartbeats apart."""
+
+    def __init__(self) -> None:
+        self.items: list[tuple[UUID, Item]] = []
+        self.task: Future[None]
+
+    async def collect(self, reader: ThreadReader) -> None:
+        """Read until the reader ends."""
+        async for run_id, item in reader.read():
+            if not isinstance(item, Heartbeat):
+                assert run_id is not None
+                self.items.append((run_id, item))
+
+    def wait_for(self, *expected: tuple[UUID, str]) -> None:
+        """Return when exactly these items have been given."""
+        wait_until(lambda: len(self.items) >= len(expected), f"{len(expected)} items; there are {self.items}")
+        assert [(run_id, show(item)) for run_id, item in self.items] == list(expected)
+
+    @property
+    def last_id(self) -> str:
+        """The id under which a client gets the last item."""
+        run_id, item = self.items[-1]
+        return id_of(item, prefix=f"{run_id}/")
+
+    def stop(self) -> None:
+        """Cancel the reader, as the end of a connection does."""
+        self.task.cancel()
+
+
 class Loop:
     """An event loop in a thread of its own, with the hub that its readers share."""
 
@@ -105,6 +136,13 @@ class Loop:
         reading.task = self.start(reading.collect())
         return reading
 
+    def read_thread(self, thread_id: UUID, last_event_id: str | None = None) -> "ThreadReading":
+        """Begin to read the thread's stream."""
+        reading = ThreadReading()
+        reader = ThreadReader(self.hub, thread_id, find_start(thread_id, last_event_id))
+        reading.task = self.start(reading.collect(reader))
+        return reading
+
     def hold(self, reading: Reading) -> None:
         """Return when the reader has read what there is and waits: what is written now is written after that."""
         wait_until(lambda: reading.reader.waits, "the reader to wait")
@@ -121,9 +159,9 @@ def show(item: Item) -> str:
     return "gap"
 
 
-def id_of(item: Item) -> str:
+def id_of(item: Item, prefix: str = "") -> str:
     """The id under which a client gets the item, and from which it goes on."""
-    lines = encode(item).decode().split("\r\n")
+    lines = encode(item, prefix=prefix).decode().split("\r\n")
     ids = [line.removeprefix("id: ") for line in lines if line.startswith("id: ")]
     assert ids, f"{item} has no id: a client that is cut after it cannot go on"
     return ids[-1]

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import environ
+from corsheaders.defaults import default_headers
 
 import runs
 
@@ -25,6 +26,7 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "corsheaders",
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
@@ -32,6 +34,7 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "runs.api.request_id.RequestIdMiddleware",
+    "corsheaders.middleware.CorsMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -57,6 +60,16 @@ TEMPLATES = [
         },
     }
 ]
+
+# Pages of other origins may call the API with a key. Cookies are never asked for: a session is for this origin only.
+_origins = env.list("CORS_ALLOWED_ORIGINS", default=[])
+CORS_ALLOW_ALL_ORIGINS = _origins == ["*"]
+CORS_ALLOWED_ORIGINS = [] if CORS_ALLOW_ALL_ORIGINS else _origins
+CORS_URLS_REGEX = r"^/(assistants|threads|runs|ok|info|openapi\.json)(/|$)"
+CORS_ALLOW_HEADERS = [*default_headers, "x-api-key", "last-event-id", "idempotency-key", "prefer", "x-request-id"]
+# SDKs read from these which run was created, and where to go on after a cut.
+CORS_EXPOSE_HEADERS = ["content-location", "location", "x-pagination-total", "x-pagination-next"]
+CORS_EXPOSE_HEADERS += ["x-request-id", "idempotency-replayed", "retry-after"]
 
 DATABASES = {"default": env.db("DATABASE_URL")}
 DATABASES["default"]["CONN_MAX_AGE"] = 0

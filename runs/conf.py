@@ -42,6 +42,10 @@ class RunsSettings:
     REDISPATCH_MAX_SECONDS: float = 600.0
     #: Pause between two sweeps of the scheduler.
     SWEEP_SECONDS: float = 1.0
+    #: How long a run that is to be cancelled on disconnect may be without anybody who watches it.
+    DISCONNECT_GRACE: float = 2.0
+    #: How long a stateless run's rows outlive it, for those who are still reading its end.
+    STATELESS_LINGER: float = 60.0
     #: How long `cancel?wait=true` waits before it answers 202.
     CANCEL_WAIT_SECONDS: float = 30.0
     #: How long an Idempotency-Key is remembered.
@@ -50,6 +54,10 @@ class RunsSettings:
     MAX_BODY_BYTES: int = 4 * 1024 * 1024
     #: How long a publish to the broker may take before it is left to the scheduler.
     PUBLISH_TIMEOUT_SECONDS: float = 1.0
+    #: Frames that a run's live stream retains, about.
+    STREAM_MAX_FRAMES: int = 10_000
+    #: How long a live stream is kept after its last frame; what is kept afterwards is in PostgreSQL.
+    STREAM_TTL_SECONDS: float = 24 * 3600.0
     #: After a failed publish nothing is published for this long; the scheduler catches up.
     PUBLISH_BREAK_SECONDS: float = 5.0
 

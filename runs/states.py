@@ -49,6 +49,13 @@ class DisconnectMode(TextChoices):
     CONTINUE = "continue"
 
 
+class OnCompletion(TextChoices):
+    """Whether a run's thread is kept when the run has ended, or deleted with it."""
+
+    KEEP = "keep"
+    DELETE = "delete"
+
+
 class Departure(TextChoices):
     """Why an executor no longer executes its attempt."""
 

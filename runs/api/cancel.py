@@ -15,6 +15,7 @@ from runs.api.view import ApiView
 from runs.api.waiting import settled
 from runs.conf import runs_settings
 from runs.errors import RunNotFound
+from runs.models import Run
 from runs.services.cancel import cancel_run, cancel_runs
 from runs.services.results import exist
 from runs.states import IN_FLIGHT, CancelAction, RunStatus
@@ -61,8 +62,13 @@ class CancelView(ApiView):
         )
         if not self.query["wait"]:
             return Response(status=202)
-        done = async_to_sync(settled)(run.pk, within=runs_settings().CANCEL_WAIT_SECONDS)
-        return Response(status=204 if done else 202, headers=join_headers(run))
+        return answer_when_settled(run)
+
+
+def answer_when_settled(run: Run) -> Response:
+    """204 when the run's executor has left; 202 if that takes too long."""
+    done = async_to_sync(settled)(run.pk, within=runs_settings().CANCEL_WAIT_SECONDS)
+    return Response(status=204 if done else 202, headers=join_headers(run))
 
 
 class BulkCancel(StrictSerializer):

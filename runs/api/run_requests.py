@@ -24,8 +24,9 @@ from runs.api.presenters import KWARGS
 from runs.api.thread_requests import RootCheckpoint
 from runs.assistants import Assistant, registry
 from runs.errors import AssistantNotFound, InvalidRequest, UnknownAssistant
+from runs.models import new_id
 from runs.services.create import RunSpec
-from runs.states import DisconnectMode, MultitaskStrategy
+from runs.states import DisconnectMode, MultitaskStrategy, OnCompletion
 
 STREAM_MODES = (
     "values",
@@ -103,7 +104,7 @@ class RunCreate(StrictSerializer):
     durability = serializers.ChoiceField(
         ["sync", "async"], required=False, help_text="Every step is durable before the next begins, with either."
     )
-    on_completion = serializers.ChoiceField(["keep"], required=False, help_text="Runs on a thread are kept.")
+    on_completion = serializers.ChoiceField(["keep"], default="keep", help_text="Runs on a thread are kept.")
 
     command = NothingField(instead=f"{_ONLY_GRAPHS} Send `input`.")
     interrupt_before = NothingField(instead=_ONLY_GRAPHS)
@@ -114,6 +115,25 @@ class RunCreate(StrictSerializer):
     checkpoint_during = AnyField(required=False)
     strict_resume = AnyField(required=False)
     langsmith_tracer = AnyField(required=False)
+
+
+class StatelessRunCreate(RunCreate):
+    """POST /runs, /runs/stream, /runs/wait and each item of /runs/batch."""
+
+    on_completion = serializers.ChoiceField(
+        OnCompletion.choices, default=OnCompletion.DELETE, help_text="Delete the run and its thread when it has ended."
+    )
+    checkpoint = NothingField(instead="A new thread has no checkpoints.")  # type: ignore[assignment]
+    checkpoint_id = NothingField(instead="A new thread has no checkpoints.")  # type: ignore[assignment]
+
+
+def stateless_spec(asked: Mapping[str, Any]) -> RunSpec:
+    """What the service is asked for on a new thread; a thread finds its run's metadata again."""
+    spec = run_spec(asked, new_id())
+    spec.kwargs["temporary"] = spec.on_completion == OnCompletion.DELETE
+    spec.thread_metadata = dict(asked["metadata"])
+    spec.create_thread = True
+    return spec
 
 
 def run_spec(asked: Mapping[str, Any], thread_id: UUID) -> RunSpec:
@@ -131,6 +151,7 @@ def run_spec(asked: Mapping[str, Any], thread_id: UUID) -> RunSpec:
         max_attempts=asked.get("max_attempts"),
         model_name=_model_name(context),
         create_thread=asked["if_not_exists"] == "create",
+        on_completion=asked["on_completion"],
     )
 
 

@@ -14,8 +14,9 @@ from runs.api.links import CONTENT_LOCATION, run_headers
 from runs.api.pagination import query_limit_field, query_offset_field
 from runs.api.presenters import present_created, present_run, select
 from runs.api.responses import RUN_MEMBERS, CreatedRunSerializer, RunSerializer
-from runs.api.run_requests import RunCreate, run_spec
+from runs.api.run_requests import RunCreate, StatelessRunCreate, run_spec, stateless_spec
 from runs.api.view import ApiView, checked
+from runs.models import new_id
 from runs.services.create import CreatedRun, create_run
 from runs.services.runs import get_run, list_runs, queue_position, queue_positions
 from runs.services.threads import delete_run
@@ -34,10 +35,13 @@ class RunListQuery(QuerySerializer):
 class CreateView(ApiView):
     """What creates runs."""
 
-    def create(self, request: Request, thread_id: UUID) -> tuple[CreatedRun, dict[str, str]]:
-        """Parse, create; return the run and the headers that tell about it."""
+    def create(self, request: Request, thread_id: UUID | None) -> tuple[CreatedRun, dict[str, str]]:
+        """Parse, create; return the run and the headers that tell about it. None: on a thread of its own."""
         body = self.json()
-        spec = run_spec(checked(RunCreate(data=body)), thread_id)
+        if thread_id is None:
+            thread_id, spec = new_id(), stateless_spec(checked(StatelessRunCreate(data=body)))
+        else:
+            spec = run_spec(checked(RunCreate(data=body)), thread_id)
         key = idempotency.idempotency_of(request, body)
         created = create_run(thread_id=thread_id, spec=spec, actor=self.actor, idempotency=key)
         return created, {idempotency.REPLAYED: "true"} if created.replayed else {}

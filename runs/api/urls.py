@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from runs.api import assistants, cancel, runs, system, thread_states, threads, wait
+from runs.api import assistants, cancel, runs, stateless, streams, system, thread_states, thread_streams, threads, wait
 
 _THREAD = "threads/<str:thread_id>"
 _RUN = f"{_THREAD}/runs/<str:run_id>"
@@ -22,11 +22,18 @@ urlpatterns = [
     path(
         f"{_THREAD}/state/<str:checkpoint_id>", thread_states.StateAtCheckpointView.as_view(), name="state-checkpoint"
     ),
+    path(f"{_THREAD}/stream", thread_streams.ThreadStreamView.as_view(), name="thread-stream"),
     path(f"{_THREAD}/history", thread_states.HistoryView.as_view(), name="history"),
     path(f"{_THREAD}/runs", runs.RunsView.as_view(), name="runs"),
+    path(f"{_THREAD}/runs/stream", streams.CreateAndStreamView.as_view(), name="run-create-stream"),
     path(f"{_THREAD}/runs/wait", wait.WaitView.as_view(), name="run-wait"),
     path(_RUN, runs.RunView.as_view(), name="run"),
     path(f"{_RUN}/cancel", cancel.CancelView.as_view(), name="run-cancel"),
+    path(f"{_RUN}/stream", streams.StreamView.as_view(), name="run-stream"),
     path(f"{_RUN}/join", wait.JoinView.as_view(), name="run-join"),
+    path("runs", stateless.StatelessRunsView.as_view(), name="stateless-runs"),
+    path("runs/stream", stateless.StatelessStreamView.as_view(), name="stateless-stream"),
+    path("runs/wait", stateless.StatelessWaitView.as_view(), name="stateless-wait"),
+    path("runs/batch", stateless.BatchView.as_view(), name="stateless-batch"),
     path("runs/cancel", cancel.BulkCancelView.as_view(), name="bulk-cancel"),
 ]

@@ -18,20 +18,23 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 
 from runs.api import idempotency
+from runs.api.disconnect import Connection
 from runs.api.fields import QueryFlagField, QuerySerializer
 from runs.api.links import CONTENT_LOCATION, LOCATION, join_headers
 from runs.api.run_requests import RunCreate
 from runs.api.runs import CreateView
 from runs.api.view import ApiView
 from runs.api.waiting import finished, give_back_connection
-from runs.errors import InvalidRequest, RunNotFound
+from runs.errors import RunNotFound
 from runs.models import Run
+from runs.services.create import CreatedRun
 from runs.services.results import get_result
 from runs.services.runs import get_run
+from runs.states import DisconnectMode
 
 HEARTBEAT_SECONDS = 5.0
 _RETRY_SECONDS = 0.5
-_RESULT = {
+RESULT_RESPONSE = {
     200: OpenApiResponse(
         OpenApiTypes.OBJECT,
         description='The state the run ended with, or {"__error__": {"error", "message"}} if it failed.',
@@ -42,7 +45,7 @@ _RESULT = {
 class JoinQuery(QuerySerializer):
     """GET .../join."""
 
-    cancel_on_disconnect = QueryFlagField(default=False, help_text="Only false is supported.")
+    cancel_on_disconnect = QueryFlagField(default=False, help_text="Cancel the run when nobody waits for it any more.")
 
 
 class JoinView(ApiView):
@@ -50,13 +53,11 @@ class JoinView(ApiView):
 
     queries: ClassVar[dict[str, type[QuerySerializer]]] = {"GET": JoinQuery}
 
-    @extend_schema(operation_id="join_run", parameters=[CONTENT_LOCATION, LOCATION], responses=_RESULT)
+    @extend_schema(operation_id="join_run", parameters=[CONTENT_LOCATION, LOCATION], responses=RESULT_RESPONSE)
     def get(self, request: Request, thread_id: UUID, run_id: UUID) -> StreamingHttpResponse:
         """Answer when the run has ended."""
-        if self.query["cancel_on_disconnect"]:
-            raise InvalidRequest("cancel_on_disconnect: only false is supported; cancel the run instead.")
         run = get_run(run_id=run_id, owner=self.owner, thread_id=thread_id)
-        return _result_of(run, {})
+        return _result_of(run, cares=self.query["cancel_on_disconnect"])
 
 
 class WaitView(CreateView):
@@ -66,29 +67,34 @@ class WaitView(CreateView):
         operation_id="create_run_and_wait",
         request=RunCreate,
         parameters=[idempotency.PARAMETER, CONTENT_LOCATION, LOCATION],
-        responses=_RESULT,
+        responses=RESULT_RESPONSE,
     )
     def post(self, request: Request, thread_id: UUID) -> StreamingHttpResponse:
         """Accept a run and answer when it has ended."""
-        created, headers = self.create(request, thread_id)
-        return _result_of(created.run, headers)
+        return result_of_created(*self.create(request, thread_id))
 
 
-def _result_of(run: Run, headers: dict[str, str]) -> StreamingHttpResponse:
+def result_of_created(created: CreatedRun, headers: dict[str, str]) -> StreamingHttpResponse:
+    """Answer the client that has created the run when it has ended."""
+    return _result_of(created.run, cares=created.run.on_disconnect == DisconnectMode.CANCEL, headers=headers)
+
+
+def _result_of(run: Run, *, cares: bool, headers: dict[str, str] | None = None) -> StreamingHttpResponse:
     return StreamingHttpResponse(
-        _result(run.pk),
+        _result(Connection.to(run, cares=cares)),
         content_type="application/json",
-        headers={**join_headers(run), "X-Accel-Buffering": "no", **headers},
+        headers={**join_headers(run, cares=cares), "X-Accel-Buffering": "no", **(headers or {})},
     )
 
 
-async def _result(run_id: UUID) -> AsyncIterator[bytes]:
-    while not await finished(run_id, within=HEARTBEAT_SECONDS):
-        yield b"\n"
-    while (answer := await sync_to_async(_answer)(run_id)) is None:
-        yield b"\n"
-        await asyncio.sleep(_RETRY_SECONDS)
-    yield JSONRenderer().render(answer)
+async def _result(connection: Connection) -> AsyncIterator[bytes]:
+    async with connection.open() as watch:
+        while not await finished(watch, within=HEARTBEAT_SECONDS):
+            yield b"\n"
+        while (answer := await sync_to_async(_answer, thread_sensitive=False)(connection.run_id)) is None:
+            yield b"\n"
+            await asyncio.sleep(_RETRY_SECONDS)
+        yield JSONRenderer().render(answer)
 
 
 def _answer(run_id: UUID) -> dict[str, Any] | None:

@@ -1,6 +1,5 @@
-"""Waiting for a run without holding a thread or a database connection. It polls; a notification may replace that."""
+"""Waiting for a run without holding a thread or a database connection: by notification, and by looking now and then."""
 
-import asyncio
 import time
 from collections.abc import Callable
 from uuid import UUID
@@ -9,37 +8,36 @@ from asgiref.sync import sync_to_async
 from django.db import InterfaceError, OperationalError, connection
 
 from runs.services.results import is_finished, is_settled
-
-_FIRST_PAUSE_SECONDS = 0.02
-_LONGEST_PAUSE_SECONDS = 0.25
+from runs.streaming.hub import Watch, hub
 
 
-async def finished(run_id: UUID, *, within: float) -> bool:
+async def finished(watch: Watch, *, within: float) -> bool:
     """Return True as soon as the run is terminal, False if it is not `within` these seconds."""
-    return await _becomes(is_finished, run_id, within)
+    return await _becomes(is_finished, watch, within)
 
 
 async def settled(run_id: UUID, *, within: float) -> bool:
     """Return True as soon as the run is terminal and its executor has left, False if not `within` these seconds."""
-    return await _becomes(is_settled, run_id, within)
+    async with hub().watch(run_id) as watch:
+        return await _becomes(is_settled, watch, within)
 
 
-async def _becomes(question: Callable[[UUID], bool], run_id: UUID, within: float) -> bool:
+async def _becomes(question: Callable[[UUID], bool], watch: Watch, within: float) -> bool:
+    """Ask now and at every wake. Should one be lost: the rows of all watched runs are looked at together."""
     deadline = time.monotonic() + within
-    pause = _FIRST_PAUSE_SECONDS
-    while not await sync_to_async(_ask)(question, run_id):
+    while not await sync_to_async(_ask, thread_sensitive=False)(question, watch):
         left = deadline - time.monotonic()
         if left <= 0:
             return False
-        await asyncio.sleep(min(pause, left))
-        pause = min(pause * 1.5, _LONGEST_PAUSE_SECONDS)
+        await watch.wait(left)
     return True
 
 
-def _ask(question: Callable[[UUID], bool], run_id: UUID) -> bool:
+def _ask(question: Callable[[UUID], bool], watch: Watch) -> bool:
     """Ask, and let go of the connection: waiting must not use up the pool. A database that is away says nothing."""
+    assert watch.run_id is not None  # noqa: S101 - for the type checker
     try:
-        return question(run_id)
+        return question(watch.run_id)
     except (OperationalError, InterfaceError):
         return False
     finally:

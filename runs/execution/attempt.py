@@ -22,6 +22,7 @@ from runs.execution.connections import (
     forget_async_connections,
 )
 from runs.execution.drivers import drive
+from runs.execution.frames import AttemptFrames
 from runs.execution.interruption import Guard, install_handlers
 from runs.execution.persistence import persist
 from runs.execution.slots import Order, Slot
@@ -94,6 +95,8 @@ class AttemptExecutor:
     def __init__(self, run: Run, worker_id: UUID, slot: Slot) -> None:
         self._run, self._worker_id, self._slot = run, worker_id, slot
         self._guard = Guard(slot, run.pk, run.attempt, worker_id)
+        self._frames = AttemptFrames(run)
+        self._state: dict[str, Any] = {}
         self._report = Report()
         self._report_lock = threading.Lock()
         self._reported_at = time.monotonic()
@@ -119,19 +122,24 @@ class AttemptExecutor:
             context = persist(self._make_context, give_up=lambda: self.must_stop)
             function = registry.get(self._run.assistant).function
             given = self._run.kwargs.get("input")
+            self._frames.begin(given)
             try:
                 value = drive(lambda: function(context, given), self._guard, self._on_step)
                 return Outcome(status=RunStatus.SUCCESS, values=final_values(value))
             finally:
-                self._guard.leave()
-                self._closed = True
+                self._leave()
         except BaseException as error:
-            self._guard.leave()  # an interruption may have cut the block above short
+            self._leave()  # an interruption may have cut the block above short
             return Outcome(status=RunStatus.ERROR, error=describe(error))
+
+    def _leave(self) -> None:
+        self._guard.leave()
+        self._closed = True
 
     def _make_context(self) -> RunContext:
         run = self._run
         start = starting_checkpoint(run.thread.head_id, run)
+        self._state = {} if start is None else start.values
         self._context = RunContext(
             self,
             run_id=run.pk,
@@ -139,7 +147,7 @@ class AttemptExecutor:
             attempt=run.attempt,
             kwargs=run.kwargs,
             metadata=run.metadata,
-            state={} if start is None else start.values,
+            state=self._state,
             usage=run.usage,
             model_name=run.model_name,
         )
@@ -170,7 +178,9 @@ class AttemptExecutor:
         except BaseException:
             self._put_back(report)
             raise
-        self._context.state = dict(checkpoint.values)
+        self._state = checkpoint.values
+        self._context.state = dict(self._state)
+        self._frames.step(delta, checkpoint)
         self._guard.raise_if_ordered()
 
     # What the assistant's context asks for; may be called from threads the assistant started.
@@ -181,6 +191,7 @@ class AttemptExecutor:
             if self._closed or self._guard.unwinding():
                 return
             self._check_lease()
+            self._frames.custom(data)
             self._report_sometimes()
 
     def report(self, **known: Any) -> None:
@@ -245,6 +256,8 @@ class AttemptExecutor:
                 return self._finish(outcome, left)
             except Fenced:
                 logger.info("run %s attempt %s ended after it had been stopped", self._run.pk, self._run.attempt)
+        handed_back = self._guard.order == Order.SHUTDOWN  # the next attempt goes on in the same stream
+        self._frames.close(flush=handed_back)
         if left:
             self._release()
         return Ending.STOPPED
@@ -265,8 +278,17 @@ class AttemptExecutor:
 
     def _write_outcome(self, outcome: Outcome, report: Report | None, left: bool) -> None:
         run = self._run
+        self._frames.result(outcome.values, self._state, outcome.error)
+        last_frame = self._frames.close()
         persist(
-            lambda: finish_run(run_id=run.pk, attempt=run.attempt, outcome=outcome, report=report, left=left),
+            lambda: finish_run(
+                run_id=run.pk,
+                attempt=run.attempt,
+                outcome=outcome,
+                report=report,
+                left=left,
+                last_frame=last_frame,
+            ),
             give_up=self._is_buried,
         )
 

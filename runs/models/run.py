@@ -7,7 +7,7 @@ from django.db import models
 from django.db.models import Q
 
 from runs.models.fields import ClockTimestamp, NextRunSequence, new_id
-from runs.states import IN_FLIGHT, TERMINAL, CancelAction, DisconnectMode, MultitaskStrategy, RunStatus
+from runs.states import IN_FLIGHT, TERMINAL, CancelAction, DisconnectMode, MultitaskStrategy, OnCompletion, RunStatus
 
 _in_flight = Q(status__in=sorted(IN_FLIGHT))
 _terminal = Q(status__in=sorted(TERMINAL))
@@ -46,6 +46,7 @@ class Run(models.Model):
 
     multitask_strategy = models.CharField(max_length=16, choices=MultitaskStrategy)
     on_disconnect = models.CharField(max_length=16, choices=DisconnectMode)
+    on_completion = models.CharField(max_length=16, choices=OnCompletion, default=OnCompletion.KEEP)
     metadata = models.JSONField(default=dict, blank=True)
     #: The request as accepted: input, command, config, context, stream_mode, checkpoint_id and the like.
     kwargs = models.JSONField(default=dict, blank=True)
@@ -75,6 +76,8 @@ class Run(models.Model):
     attempt = models.IntegerField(default=0)
     #: Checkpoints of earlier attempts were given up when a later one started from base.
     kept_from_attempt = models.IntegerField(default=1)
+    #: The number of the last frame of the stream, as the executor that finished the run counted; null: not known.
+    last_frame = models.BigIntegerField(null=True, blank=True)
     crashes = models.IntegerField(default=0)
     max_attempts = models.IntegerField()
     worker = models.ForeignKey("runs.Worker", null=True, blank=True, on_delete=models.PROTECT, related_name="runs")
@@ -123,6 +126,9 @@ class Run(models.Model):
             ),
             models.CheckConstraint(
                 condition=Q(on_disconnect__in=DisconnectMode.values), name="runs_run_disconnect_known"
+            ),
+            models.CheckConstraint(
+                condition=Q(on_completion__in=OnCompletion.values), name="runs_run_completion_known"
             ),
             models.CheckConstraint(
                 condition=Q(cancel_action__isnull=True) | Q(cancel_action__in=CancelAction.values),

@@ -1,7 +1,7 @@
 """Admission: a run is accepted, with everything it displaces, in one transaction under the thread's lock."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -20,7 +20,7 @@ from runs.services.idempotency import Idempotency, bind_key, take_key
 from runs.services.multitask import admit, parse_strategy
 from runs.services.threads import insert_thread
 from runs.services.transition import dispatch_next, refresh_thread, write_event
-from runs.states import DisconnectMode
+from runs.states import DisconnectMode, OnCompletion
 
 
 @dataclass(kw_only=True)
@@ -39,6 +39,8 @@ class RunSpec:
     model_name: str | None = None
     #: Make the thread if it does not exist yet.
     create_thread: bool = False
+    thread_metadata: dict[str, Any] = field(default_factory=dict)
+    on_completion: str = OnCompletion.KEEP
 
 
 @dataclass(frozen=True)
@@ -69,12 +71,19 @@ def create_run(*, thread_id: UUID, spec: RunSpec, actor: Actor, idempotency: Ide
     return created
 
 
+@transaction.atomic(durable=True)
+def create_runs(*, specs: Sequence[RunSpec], actor: Actor) -> list[CreatedRun]:
+    """Accept runs on new threads, one each: all of them or none. Raises what `create_run` raises."""
+    specs = [replace(spec, create_thread=True) for spec in specs]
+    return [_admit(_build_run(new_id(), spec, actor), spec, actor, None) for spec in specs]
+
+
 def _admit(run: Run, spec: RunSpec, actor: Actor, idempotency: Idempotency | None) -> CreatedRun:
     if idempotency is not None and (known := take_key(idempotency, actor)) is not None:
         displaced = list(Run.objects.filter(displaced_by=known).order_by("sequence"))
         return CreatedRun(run=known, displaced=displaced, replayed=True)
     if spec.create_thread:
-        insert_thread(run.thread_id, actor, {})
+        insert_thread(run.thread_id, actor, spec.thread_metadata)
     locked = lock_thread(run.thread_id, owner=actor.owner)
     _check_checkpoint(locked, spec)
     displaced = admit(locked, run.multitask_strategy, new_run_id=run.pk, actor=actor)
@@ -111,6 +120,7 @@ def _build_run(thread_id: UUID, spec: RunSpec, actor: Actor) -> Run:
         assistant=assistant.name,
         multitask_strategy=strategy,
         on_disconnect=DisconnectMode(spec.on_disconnect or defaults.default_on_disconnect),
+        on_completion=OnCompletion(spec.on_completion),
         metadata=spec.metadata,
         kwargs=spec.kwargs,
         model_name=spec.model_name,

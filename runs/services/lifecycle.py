@@ -17,6 +17,7 @@ from runs.services.checkpoints import append_checkpoint
 from runs.services.progress import Report
 from runs.services.transition import change_status, dispatch_next, move_head, release, update_run, write_event
 from runs.states import Departure, RunStatus
+from runs.streaming import notify
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,10 +90,19 @@ def _is_resumable(name: str) -> bool:
 
 
 @transaction.atomic(durable=True)
-def finish_run(*, run_id: UUID, attempt: int, outcome: Outcome, report: Report | None = None, left: bool = True) -> Run:
+def finish_run(
+    *,
+    run_id: UUID,
+    attempt: int,
+    outcome: Outcome,
+    report: Report | None = None,
+    left: bool = True,
+    last_frame: int | None = None,
+) -> Run:
     """End the attempt with its outcome, release the lease and dispatch the successor: one fenced transaction.
 
     `left` False: the assistant has returned but threads of its are alive; the lease stays until its process has gone.
+    `last_frame`: the number of the last frame of its stream.
     Raises Fenced if the attempt no longer owns the run; nothing has changed then.
     """
     found = lock_run_of_thread(run_id)
@@ -110,6 +120,7 @@ def finish_run(*, run_id: UUID, attempt: int, outcome: Outcome, report: Report |
         outcome.status,
         actor=system("worker"),
         reason="finished",
+        last_frame=last_frame,
         error=outcome.error,
         leased=not left,
         **reported,
@@ -178,6 +189,7 @@ def executor_gone(
 def _settle(run: Run, actor: Actor, how: str) -> None:
     update_run(run, leased=False)
     write_event(run, RunStatus(run.status), actor=actor, reason=f"settled: {how}")
+    notify.wake_on_commit(run.pk, run.thread_id)
 
 
 def _hand_back(locked: LockedThread, run: Run, departure: Departure, actor: Actor, detail: str) -> None:

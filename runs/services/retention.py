@@ -4,11 +4,12 @@ from datetime import timedelta
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, QuerySet
 
 from runs.conf import runs_settings
 from runs.locks import try_lock_thread
 from runs.models import Checkpoint, ClockTimestamp, IdempotencyKey, Run, Thread
+from runs.states import OnCompletion
 
 BATCH = 100
 
@@ -16,8 +17,15 @@ BATCH = 100
 def remove_deleted_threads(limit: int = BATCH) -> int:
     """Remove the rows of deleted threads on which nothing is leased; returns how many threads went."""
     leased = Run.objects.leased().filter(thread=OuterRef("pk"))
-    gone = Thread.objects.filter(~Exists(leased), deleted_at__isnull=False).values_list("pk", flat=True)[:limit]
-    return sum(_remove_thread(thread_id) for thread_id in gone)
+    gone = Thread.objects.filter(~Exists(leased), ~Exists(_lingering()), deleted_at__isnull=False)
+    return sum(_remove_thread(thread_id) for thread_id in gone.values_list("pk", flat=True)[:limit])
+
+
+def _lingering() -> QuerySet[Run]:
+    """Stateless runs whose end may still be being read."""
+    linger = timedelta(seconds=runs_settings().STATELESS_LINGER)
+    just_ended = Run.objects.filter(on_completion=OnCompletion.DELETE, finished_at__gt=ClockTimestamp() - linger)
+    return just_ended.filter(thread=OuterRef("pk"))
 
 
 @transaction.atomic(durable=True)

@@ -7,14 +7,22 @@ from runs.actors import Actor
 from runs.errors import IllegalTransition
 from runs.locks import LockedThread
 from runs.models import Checkpoint, ClockTimestamp, Run, RunEvent, Thread
-from runs.states import FAILED, TERMINAL, RunStatus, ThreadStatus, is_legal
+from runs.states import FAILED, TERMINAL, OnCompletion, RunStatus, ThreadStatus, is_legal
+from runs.streaming import notify
 
 
 def change_status(
-    locked: LockedThread, run: Run, to: RunStatus, *, actor: Actor, reason: str = "", **columns: Any
+    locked: LockedThread,
+    run: Run,
+    to: RunStatus,
+    *,
+    actor: Actor,
+    reason: str = "",
+    **columns: Any,
 ) -> None:
     """Move the run to `to`, write its RunEvent, and set `columns` in the same statement; the thread is locked.
 
+    On commit whoever watches the run is told; a terminal status ends its stream.
     Raises IllegalTransition if the table has no such transition.
     """
     came_from = RunStatus(run.status)
@@ -24,6 +32,21 @@ def change_status(
         columns |= {"finished_at": locked.now, "dispatched_at": None}
     update_run(run, status=to, reason=reason or run.reason, updated_at=locked.now, **columns)
     write_event(run, came_from, actor=actor, reason=reason)
+    if run.is_terminal and run.on_completion == OnCompletion.DELETE:
+        _hide(locked)
+    _announce(run)
+
+
+def _hide(locked: LockedThread) -> None:
+    """A stateless run takes its thread with it."""
+    Thread.objects.filter(pk=locked.thread.pk, deleted_at=None).update(deleted_at=locked.now)
+
+
+def _announce(run: Run) -> None:
+    if run.is_terminal:
+        notify.end_on_commit(run.pk, run.attempt, error=present_error(run.error), last=run.last_frame)
+    else:
+        notify.wake_on_commit(run.pk, run.thread_id)
 
 
 def update_run(run: Run, **columns: Any) -> None:

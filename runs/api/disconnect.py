@@ -1,0 +1,106 @@
+"""What happens when the client of a stream or wait goes away: its run may be cancelled, after a grace.
+
+A disconnect is the client's close as seen by a living server. The run is cancelled when nobody has watched it, through
+any web process, for the grace; SDKs reconnect after a second or more. Not knowable means: it goes on.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from uuid import UUID
+
+from asgiref.sync import async_to_sync, sync_to_async
+from django.db import close_old_connections
+
+from runs.actors import system
+from runs.conf import runs_settings
+from runs.errors import RunError
+from runs.models import Run
+from runs.services.cancel import cancel_run
+from runs.states import DisconnectMode
+from runs.streaming import interest
+from runs.streaming.hub import Hub, Watch, hub
+
+logger = logging.getLogger(__name__)
+
+ACTOR = system("disconnect")
+#: Runs whose client has left this process, and over which it watches.
+_left: set[UUID] = set()
+
+
+def cares(run: Run, *, asked: bool | None, resumes: bool) -> bool:
+    """Whether this connection's end is a reason to cancel the run.
+
+    `asked`: what a joiner said about it; None: nothing. A connection that `resumes` another one stands in its place,
+    so the run's own policy counts; any other joiner cancels only if it asked to.
+    """
+    return asked if asked is not None else resumes and run.on_disconnect == DisconnectMode.CANCEL
+
+
+@dataclass
+class Connection:
+    """A client's connection to a run, from before its first byte; `cares`: whether its end is a reason to cancel."""
+
+    run_id: UUID
+    cares: bool
+    _is_open: bool = False
+
+    @classmethod
+    def to(cls, run: Run, *, cares: bool) -> "Connection":
+        """To be called by the view, in its thread: a client may be gone before its answer begins."""
+        connection = cls(run.pk, cares)
+        if cares:
+            async_to_sync(connection._expect)()
+        return connection
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[Watch]:
+        """Watch the run. A client that goes away ends this block in the middle; our own mistake is not a disconnect."""
+        ours = hub()
+        async with ours.watch(self.run_id) as watch:
+            try:
+                self._is_open = True
+                yield watch
+            except (asyncio.CancelledError, GeneratorExit):
+                if self.cares and not ours.shutting_down:
+                    await self._leave(ours)
+                raise
+
+    async def _leave(self, ours: Hub) -> None:
+        ours.begin(_cancel_when_unwatched(ours, self.run_id))
+        await interest.keep(ours, self.run_id, runs_settings().DISCONNECT_GRACE)
+
+    async def _expect(self) -> None:
+        ours = hub()
+        ours.begin(self._leave_unless_open(ours))
+
+    async def _leave_unless_open(self, ours: Hub) -> None:
+        await asyncio.sleep(runs_settings().DISCONNECT_GRACE)
+        if not self._is_open:
+            await _cancel_when_unwatched(ours, self.run_id)
+
+
+async def _cancel_when_unwatched(ours: Hub, run_id: UUID) -> None:
+    """Wait until the last has gone, and as long again. One in each process is enough for a run."""
+    if run_id in _left:
+        return
+    _left.add(run_id)
+    try:
+        grace = runs_settings().DISCONNECT_GRACE
+        while (seconds := await interest.lasts(ours, run_id, grace)) and not ours.shutting_down:
+            await asyncio.sleep(seconds)
+        if seconds == 0 and not ours.shutting_down:
+            await sync_to_async(_cancel, thread_sensitive=False)(run_id)
+    finally:
+        _left.discard(run_id)
+
+
+def _cancel(run_id: UUID) -> None:
+    try:
+        cancel_run(run_id=run_id, actor=ACTOR, reason="client disconnected (on_disconnect=cancel)")
+    except RunError as error:
+        logger.debug("run %s ended before it could be cancelled for its client's disconnect: %s", run_id, error)
+    finally:
+        close_old_connections()

@@ -1,0 +1,151 @@
+"""Streams of runs: create and watch, join, cancel and watch the tail."""
+
+from collections.abc import AsyncIterator, Collection
+from typing import ClassVar
+from uuid import UUID
+
+from django.http import StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+
+from runs.api import idempotency
+from runs.api.cancel import CancelQuery, answer_when_settled
+from runs.api.disconnect import Connection, cares
+from runs.api.fields import QueryFlagField, QuerySerializer
+from runs.api.links import CONTENT_LOCATION, LOCATION, stream_headers
+from runs.api.run_requests import STREAM_MODES, RunCreate
+from runs.api.runs import CreateView
+from runs.api.view import ApiView
+from runs.models import Run
+from runs.services.cancel import cancel_run
+from runs.services.create import CreatedRun
+from runs.services.runs import get_run
+from runs.states import DisconnectMode
+from runs.streaming.frames import Cursor, From, Place, parse_cursor
+from runs.streaming.hub import hub
+from runs.streaming.reader import RunReader
+from runs.streaming.sse import encode
+
+_LAST_EVENT_ID = OpenApiParameter(
+    "Last-Event-ID", str, OpenApiParameter.HEADER, description="Go on after this event; -1 or 0: from the start."
+)
+STREAM_RESPONSE = {(200, "text/event-stream"): OpenApiResponse(OpenApiTypes.STR, description="Server-sent events.")}
+
+
+class StreamModesField(serializers.ListField):
+    """Repeated, as a JSON list, one, or empty: SDKs do all of these."""
+
+    child = serializers.ChoiceField(STREAM_MODES)
+    allow_empty = True
+
+
+_HEADERS = [_LAST_EVENT_ID, CONTENT_LOCATION, LOCATION]
+#: A proxy must neither keep nor hold back what is live.
+STREAM_HEADERS = {"X-Accel-Buffering": "no", "Cache-Control": "no-store"}
+
+
+class CreateStreamQuery(QuerySerializer):
+    """POST /threads/{thread_id}/runs/stream and POST /runs/stream."""
+
+    namespace = serializers.CharField(required=False, help_text="A hint of SDKs; means nothing here.")
+
+
+class StreamQuery(CreateStreamQuery):
+    """GET .../stream."""
+
+    stream_mode = StreamModesField(required=False)
+    cancel_on_disconnect = QueryFlagField(required=False)
+    checkpoint_id = serializers.CharField(required=False, help_text="A hint of SDKs; means nothing here.")
+
+
+class CancelAndStreamQuery(CancelQuery):
+    """POST .../stream."""
+
+    stream_mode = StreamModesField(required=False)
+
+
+class StreamView(ApiView):
+    """Watch a run."""
+
+    queries: ClassVar[dict[str, type[QuerySerializer]]] = {"GET": StreamQuery, "POST": CancelAndStreamQuery}
+
+    @extend_schema(operation_id="stream_run", parameters=_HEADERS, responses=STREAM_RESPONSE)
+    def get(self, request: Request, thread_id: UUID, run_id: UUID) -> StreamingHttpResponse:
+        """Show the run's events, from the start or after `Last-Event-ID`, then live, to the end."""
+        run = get_run(run_id=run_id, owner=self.owner, thread_id=thread_id)
+        place = request.headers.get("Last-Event-ID")
+        resumes = isinstance(parse_cursor(place), Place)
+        stays = cares(run, asked=self.query.get("cancel_on_disconnect"), resumes=resumes)
+        return stream_of(run, parse_cursor(place), self._modes(), cares=stays)
+
+    @extend_schema(
+        operation_id="cancel_and_stream_run",
+        request=None,
+        parameters=_HEADERS,
+        responses={
+            **STREAM_RESPONSE,
+            202: OpenApiResponse(description="With `wait`: cancelled; its executor is still leaving."),
+            204: OpenApiResponse(description="With `wait`: cancelled, and its executor has left."),
+        },
+    )
+    def post(self, request: Request, thread_id: UUID, run_id: UUID) -> HttpResponseBase:
+        """Cancel the run, then show what is left of its events, or with `wait` answer when its executor has left."""
+        self.no_body()
+        run = cancel_run(
+            run_id=run_id,
+            thread_id=thread_id,
+            actor=self.actor,
+            action=self.query["action"],
+            reason=self.query.get("reason", ""),
+        )
+        if self.query["wait"]:
+            return answer_when_settled(run)
+        place = request.headers.get("Last-Event-ID")
+        return stream_of(run, From.TAIL if place is None else parse_cursor(place), self._modes(), cares=False)
+
+    def _modes(self) -> list[str] | None:
+        """The modes asked for; none named means all."""
+        return [mode for mode in self.query.get("stream_mode", []) if mode] or None
+
+
+class CreateAndStreamView(CreateView):
+    """Create a run and watch it."""
+
+    queries: ClassVar[dict[str, type[QuerySerializer]]] = {"POST": CreateStreamQuery}
+
+    @extend_schema(
+        operation_id="create_run_and_stream",
+        request=RunCreate,
+        parameters=[idempotency.PARAMETER, CONTENT_LOCATION, LOCATION],
+        responses=STREAM_RESPONSE,
+    )
+    def post(self, request: Request, thread_id: UUID) -> StreamingHttpResponse:
+        """Accept a run and show its events to the end."""
+        return stream_created(*self.create(request, thread_id))
+
+
+def stream_created(created: CreatedRun, headers: dict[str, str]) -> StreamingHttpResponse:
+    """Show the events of a run to the client that has created it."""
+    stays = created.run.on_disconnect == DisconnectMode.CANCEL
+    return stream_of(created.run, From.START, None, cares=stays, headers=headers)
+
+
+def stream_of(
+    run: Run, cursor: Cursor, modes: Collection[str] | None, *, cares: bool, headers: dict[str, str] | None = None
+) -> StreamingHttpResponse:
+    """The response that shows a run's events; its headers are sent at once."""
+    return StreamingHttpResponse(
+        _events(Connection.to(run, cares=cares), cursor, modes),
+        content_type="text/event-stream; charset=utf-8",
+        headers={**stream_headers(run, modes=modes, cares=cares), **STREAM_HEADERS, **(headers or {})},
+    )
+
+
+async def _events(connection: Connection, cursor: Cursor, modes: Collection[str] | None) -> AsyncIterator[bytes]:
+    async with connection.open():
+        async for item in RunReader(hub(), connection.run_id, cursor).read():
+            if chunk := encode(item, modes):
+                yield chunk

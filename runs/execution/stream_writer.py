@@ -1,0 +1,97 @@
+"""An attempt's side of its stream: numbers every frame, and writes them from a thread of its own.
+
+The assistant never waits for Redis. What cannot be written while Redis is away is kept up to a bound and then given
+up; its numbers stay used, so readers see a gap and not a stream that looks whole.
+"""
+
+import json
+import logging
+import threading
+import time
+from collections import deque
+from typing import Any
+from uuid import UUID
+
+import redis
+from django.core.serializers.json import DjangoJSONEncoder
+
+from runs.dispatch import MESSENGER
+from runs.streaming import log
+
+logger = logging.getLogger(__name__)
+
+MOST_WAITING = 20_000
+BATCH = 200
+RETRY_SECONDS = 0.2
+#: How long the end of an attempt waits for its last frames.
+FLUSH_SECONDS = 1.0
+
+
+class StreamWriter:
+    """The one writer of an attempt's frames."""
+
+    def __init__(self, run_id: UUID, attempt: int) -> None:
+        self._run_id, self._attempt = run_id, attempt
+        self._next = 0
+        self._waiting: deque[tuple[int, str, str]] = deque(maxlen=MOST_WAITING)
+        self._condition = threading.Condition()
+        self._writing = self._closed = self._refused = False
+        self._thread: threading.Thread | None = None
+
+    def write(self, event: str, data: Any) -> None:
+        """Number the frame and have it written soon."""
+        text = json.dumps(data, cls=DjangoJSONEncoder, ensure_ascii=False, separators=(",", ":"))
+        with self._condition:
+            if self._closed:
+                return
+            self._waiting.append((self._next, event, text))
+            self._next += 1
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name=f"{MESSENGER}-stream", daemon=True)
+                self._thread.start()
+            self._condition.notify_all()
+
+    def close(self, seconds: float) -> int | None:
+        """Wait until everything is written, at most this long; return the number of the last frame."""
+        deadline = time.monotonic() + seconds
+        with self._condition:
+            while (self._waiting or self._writing) and not self._refused and time.monotonic() < deadline:
+                self._condition.wait(deadline - time.monotonic())
+            self._closed = True
+            self._waiting.clear()
+            self._condition.notify_all()
+            return self._next - 1 if self._next else None
+
+    def _work(self) -> None:
+        while batch := self._take():
+            try:
+                written = log.append(self._run_id, self._attempt, batch)
+            except redis.RedisError as error:
+                logger.warning("stream of run %s: Redis did not answer (%s); trying again", self._run_id, error)
+                self._put_back(batch)
+                time.sleep(RETRY_SECONDS)
+                continue
+            self._done(refused=not written)
+
+    def _take(self) -> list[tuple[int, str, str]]:
+        with self._condition:
+            while not self._waiting and not self._closed:
+                self._condition.wait()
+            batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
+            self._writing = bool(batch)
+            return batch
+
+    def _put_back(self, batch: list[tuple[int, str, str]]) -> None:
+        with self._condition:
+            self._writing = False
+            if not self._closed and len(self._waiting) + len(batch) <= MOST_WAITING:
+                self._waiting.extendleft(reversed(batch))
+
+    def _done(self, *, refused: bool) -> None:
+        """Refused: another attempt writes this stream, or it has ended; whatever follows is refused, too."""
+        with self._condition:
+            self._writing = False
+            if refused:
+                self._refused = self._closed = True
+                self._waiting.clear()
+            self._condition.notify_all()

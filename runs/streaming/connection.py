@@ -1,0 +1,88 @@
+"""Connections to Redis. What writes is bounded in time, for it is a hint. What listens waits for ever."""
+
+import logging
+import os
+import time
+from collections.abc import Callable
+from functools import lru_cache
+from typing import TypeVar
+
+import redis
+import redis.asyncio
+from django.conf import settings
+from redis.asyncio.retry import Retry as AsyncRetry
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+TIMEOUT_SECONDS = 1.0
+CONNECT_SECONDS = 0.25
+READ_SECONDS = 5.0
+READ_CONNECTIONS = 16
+BREAK_SECONDS = 2.0
+
+
+@lru_cache(maxsize=1)
+def writer() -> redis.Redis:
+    """The connection pool of this process for commands that answer at once."""
+    return redis.Redis.from_url(
+        redis_url(),
+        decode_responses=True,
+        socket_timeout=TIMEOUT_SECONDS,
+        socket_connect_timeout=CONNECT_SECONDS,
+        retry=Retry(NoBackoff(), 0),
+    )
+
+
+def reader() -> "redis.asyncio.Redis":
+    """For reading ranges from the event loop that makes it. Who finds every connection in use waits for one."""
+    pool = redis.asyncio.BlockingConnectionPool.from_url(
+        redis_url(),
+        decode_responses=True,
+        socket_timeout=READ_SECONDS,
+        socket_connect_timeout=TIMEOUT_SECONDS,
+        retry=AsyncRetry(NoBackoff(), 0),
+        max_connections=READ_CONNECTIONS,
+        timeout=READ_SECONDS,
+    )
+    return redis.asyncio.Redis.from_pool(pool)
+
+
+def listener() -> "redis.asyncio.Redis":
+    """The one connection on which a process listens. No socket timeout: redis-py's default would cut it every 5 s."""
+    return redis.asyncio.Redis.from_url(
+        redis_url(),
+        decode_responses=True,
+        socket_timeout=None,
+        socket_connect_timeout=TIMEOUT_SECONDS,
+        retry=AsyncRetry(NoBackoff(), 0),
+    )
+
+
+def redis_url() -> str:
+    """The Redis of the live streams."""
+    url: str = settings.REDIS_URL
+    return url.replace("valkey", "redis", 1) if url.startswith("valkey") else url
+
+
+class Breaker:
+    """After a failure nothing is tried for a moment: a Redis that is away must not slow every commit down."""
+
+    def __init__(self) -> None:
+        self._closed_at = 0.0
+
+    def call(self, what: str, action: Callable[[], T]) -> T | None:
+        """Do it, or return None if that failed or is not even tried."""
+        if time.monotonic() < self._closed_at:
+            return None
+        try:
+            return action()
+        except redis.RedisError as error:
+            self._closed_at = time.monotonic() + BREAK_SECONDS
+            logger.warning("%s: Redis did not answer (%s); readers learn it from the row", what, error)
+            return None
+
+
+os.register_at_fork(after_in_child=writer.cache_clear)

@@ -1,0 +1,272 @@
+"""One subscription a web process, whatever the number of its readers: wakes those whose run something has happened to.
+
+A wake says nothing but "look again"; it may be lost, doubled or late. So after every reconnection everybody looks
+again, and the rows of all watched runs are read together every few seconds.
+"""
+
+import asyncio
+import contextlib
+import contextvars
+import logging
+import signal
+import threading
+import time
+import weakref
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import redis
+from asgiref.sync import sync_to_async
+
+from runs.streaming import log, rows
+from runs.streaming.connection import listener, reader
+from runs.streaming.rows import RunRow
+
+logger = logging.getLogger(__name__)
+
+LOOK_EVERY_SECONDS = 1.0
+RECONNECT_SECONDS = 0.25
+SUBSCRIBE_SECONDS = 1.0
+#: A subscription on which nothing was heard for this long, though it was pinged, is dead.
+SILENCE_SECONDS = 10.0
+
+
+@dataclass(eq=False)
+class Watch:
+    """One reader's eye on a run, or on everything that happens on a thread."""
+
+    channel: str
+    run_id: UUID | None = None
+    thread_id: UUID | None = None
+    #: The row of the run as last seen; None: not seen yet, or gone.
+    row: RunRow | None = None
+    #: When a run began last on the thread.
+    begun_at: datetime | None = None
+    #: Whether the row has been read since the watch began.
+    looked: bool = False
+    _woken: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def wake(self) -> None:
+        """Have the reader look again."""
+        self._woken.set()
+
+    def show(self, row: RunRow | None) -> None:
+        """Show the row as it is now; a terminal one wakes every time, until its reader is done with it."""
+        changed = not self.looked or self.row != row
+        self.row, self.looked = row, True
+        if changed or row is None or row.is_terminal:
+            self.wake()
+
+    def show_beginning(self, begun_at: datetime | None) -> None:
+        """Show when a run began last on the thread."""
+        if self.begun_at != begun_at:
+            self.begun_at = begun_at
+            self.wake()
+
+    async def wait(self, seconds: float) -> bool:
+        """Wait until something may have happened; False if nothing did for this long."""
+        try:
+            async with asyncio.timeout(max(seconds, 0)):
+                await self._woken.wait()
+        except TimeoutError:
+            return False
+        finally:
+            self._woken.clear()
+        return True
+
+
+class Hub:
+    """The watches of one event loop, the connection they share, and the two tasks that serve them."""
+
+    def __init__(self) -> None:
+        self.client = reader()
+        self.shutting_down = False
+        self._watches: dict[str, set[Watch]] = {}
+        self._subscribed: dict[str, asyncio.Event] = {}
+        self._pubsub: Any = None
+        #: When the connection was lost last, by the monotonic clock.
+        self.lost_at = float("-inf")
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._heed_shutdown()
+
+    async def close(self) -> None:
+        """End its tasks and connections."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self.client.aclose()
+
+    @asynccontextmanager
+    async def watch(self, run_id: UUID) -> AsyncIterator[Watch]:
+        """Watch a run. Subscribed when the block begins (if Redis answers): what is read now misses nothing."""
+        async with self._watching(Watch(log.channel(run_id), run_id=run_id)) as watch:
+            yield watch
+
+    @asynccontextmanager
+    async def watch_thread(self, thread_id: UUID) -> AsyncIterator[Watch]:
+        """Watch for attempts that begin on the thread."""
+        async with self._watching(Watch(log.thread_channel(thread_id), thread_id=thread_id)) as watch:
+            yield watch
+
+    @asynccontextmanager
+    async def _watching(self, watch: Watch) -> AsyncIterator[Watch]:
+        if not self._tasks:
+            self.begin(self._listen())
+            self.begin(self._look())
+        self._watches.setdefault(watch.channel, set()).add(watch)
+        try:
+            await self._subscribe(watch.channel)
+            yield watch
+        finally:
+            watches = self._watches[watch.channel]
+            watches.discard(watch)
+            if not watches:
+                await self._unsubscribe(watch.channel)
+
+    def begin(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run this beside everything else, outliving the request that asks for it; the loop keeps no task alive."""
+        task = asyncio.create_task(work, context=contextvars.Context())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def watches(self, run_id: UUID) -> bool:
+        """Whether anybody watches the run through this process."""
+        return bool(self._watches.get(log.channel(run_id)))
+
+    async def _subscribe(self, channel: str) -> None:
+        ready = self._subscribed.get(channel)
+        if ready is None:
+            ready = self._subscribed[channel] = asyncio.Event()
+            await self._send("subscribe", channel)
+        with contextlib.suppress(TimeoutError):  # Redis is away; the reconnection will wake everybody
+            async with asyncio.timeout(SUBSCRIBE_SECONDS):
+                await ready.wait()
+
+    async def _unsubscribe(self, channel: str) -> None:
+        del self._watches[channel]
+        self._subscribed.pop(channel, None)
+        await self._send("unsubscribe", channel)
+
+    async def _send(self, command: str, *channels: str) -> None:
+        if self._pubsub is None:
+            return  # the listener subscribes to everything when it has connected
+        try:
+            await getattr(self._pubsub, command)(*channels)
+        except (redis.RedisError, OSError, RuntimeError):
+            logger.debug("%s was not sent; the listener is reconnecting", command, exc_info=True)
+
+    async def _listen(self) -> None:
+        while True:
+            client = listener()
+            try:
+                await self._listen_once(client)
+            except Exception as error:  # whatever it is, a process that listens no more would not wake anybody
+                logger.warning("streams lost their Redis subscription (%s); reconnecting", error)
+            finally:
+                self._pubsub, self.lost_at = None, time.monotonic()
+                with contextlib.suppress(redis.RedisError, OSError):
+                    await client.aclose()
+            await asyncio.sleep(RECONNECT_SECONDS)
+
+    async def _listen_once(self, client: Any) -> None:
+        async with client.pubsub() as pubsub:
+            asked_for = {_KEEPALIVE, *self._watches}
+            await pubsub.subscribe(*asked_for)
+            self._pubsub = pubsub
+            await self._make_up(pubsub, asked_for)
+            self._wake_all()
+            self.begin(self._look_once())
+            while (message := await pubsub.get_message(timeout=SILENCE_SECONDS)) is not None:
+                self._heed(message)
+            raise redis.ConnectionError(f"nothing was heard for {SILENCE_SECONDS:g} s")
+
+    async def _make_up(self, pubsub: Any, asked_for: set[str]) -> None:
+        """For watches that began or ended while the subscription was under way."""
+        if begun := set(self._watches) - asked_for:
+            await pubsub.subscribe(*begun)
+        if ended := asked_for - {_KEEPALIVE, *self._watches}:
+            await pubsub.unsubscribe(*ended)
+
+    def _heed(self, message: dict[str, Any]) -> None:
+        channel = message["channel"] or ""
+        if message["type"] == "subscribe" and channel in self._subscribed:
+            self._subscribed[channel].set()
+        for watch in self._watches.get(channel, ()):
+            watch.wake()
+
+    def _wake_all(self) -> None:
+        for watches in self._watches.values():
+            for watch in watches:
+                watch.wake()
+
+    async def _look(self) -> None:
+        """Look at the rows of all watched runs in one statement, whatever wakes were lost."""
+        while True:
+            await asyncio.sleep(LOOK_EVERY_SECONDS)
+            await self._send("ping")
+            await self._look_once()
+
+    async def _look_once(self) -> None:
+        watches = [watch for watches in self._watches.values() for watch in watches]
+        try:
+            await self.look([watch for watch in watches if watch.run_id is not None])
+            await self._look_at_threads([watch for watch in watches if watch.thread_id is not None])
+        except Exception:
+            logger.warning("the rows of watched runs could not be read", exc_info=True)
+
+    async def look(self, watches: Collection[Watch]) -> None:
+        """Read the rows of these watches of runs now and show them."""
+        run_ids = {watch.run_id for watch in watches if watch.run_id is not None}
+        found = await sync_to_async(rows.read, thread_sensitive=False)(run_ids) if run_ids else {}
+        for watch in watches:
+            if watch.run_id is not None:
+                watch.show(found.get(watch.run_id))
+
+    async def _look_at_threads(self, watches: Collection[Watch]) -> None:
+        thread_ids = {watch.thread_id for watch in watches if watch.thread_id is not None}
+        found = await sync_to_async(rows.last_beginnings, thread_sensitive=False)(thread_ids) if thread_ids else {}
+        for watch in watches:
+            if watch.thread_id is not None:
+                watch.show_beginning(found.get(watch.thread_id))
+
+    def _heed_shutdown(self) -> None:
+        """A server that shuts down ends its streams, so that clients go on elsewhere, and disconnects nobody."""
+        if threading.current_thread() is not threading.main_thread():
+            return
+        loop = asyncio.get_running_loop()
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(signum, _chain(signal.getsignal(signum), loop, self._shut_down))
+
+    def _shut_down(self) -> None:
+        self.shutting_down = True
+        self._wake_all()
+
+
+def _chain(inherited: Any, loop: asyncio.AbstractEventLoop, action: Callable[[], None]) -> Callable[..., None]:
+    def handler(signum: int, frame: Any) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has ended already
+            loop.call_soon_threadsafe(action)
+        if callable(inherited):
+            inherited(signum, frame)
+        elif inherited == signal.SIG_DFL:
+            signal.signal(signum, signal.SIG_DFL)
+            signal.raise_signal(signum)
+
+    return handler
+
+
+_KEEPALIVE = "runyard:hub"
+_hubs: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Hub]" = weakref.WeakKeyDictionary()
+
+
+def hub() -> Hub:
+    """The hub of the running event loop."""
+    loop = asyncio.get_running_loop()
+    if loop not in _hubs:
+        _hubs[loop] = Hub()
+    return _hubs[loop]

@@ -1,0 +1,117 @@
+"""The Redis stream of a run. Entry ids are places (attempt-number), so Redis itself refuses whatever comes too late:
+an entry of a fenced attempt, and anything after the end."""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, cast
+from uuid import UUID
+
+import redis
+import redis.asyncio
+
+from runs.conf import runs_settings
+from runs.streaming.connection import writer
+from runs.streaming.frames import END, Frame, Place
+
+_EVENT, _DATA = "e", "d"
+
+#: Appends frames of one attempt and wakes readers. Returns 0 if the stream refuses this attempt. A frame that is
+#: there already was written by an earlier try whose answer was lost.
+_APPEND = """
+local attempt, maxlen, ttl, channel = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+for i = 5, #ARGV, 3 do
+  local id = attempt .. '-' .. ARGV[i]
+  local added = redis.pcall('XADD', KEYS[1], 'MAXLEN', '~', maxlen, id, 'e', ARGV[i + 1], 'd', ARGV[i + 2])
+  if type(added) == 'table' and added.err then
+    if not string.find(added.err, 'equal or smaller', 1, true) then return added end
+    local top = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1]
+    if not top then return added end
+    local top_attempt, top_number = string.match(top[1], '^(%d+)-(%d+)$')
+    if top_attempt ~= attempt or top_number == '18446744073709551615' then return 0 end
+  end
+end
+if ttl ~= '0' then redis.call('PEXPIRE', KEYS[1], ttl) end
+redis.call('PUBLISH', channel, '')
+return 1
+"""
+
+
+def key(run_id: UUID) -> str:
+    """The key of the run's stream."""
+    return f"runyard:stream:{run_id}"
+
+
+def channel(run_id: UUID) -> str:
+    """The channel on which everything that happens to the run is announced, without saying what."""
+    return f"runyard:run:{run_id}"
+
+
+def thread_channel(thread_id: UUID) -> str:
+    """The channel on which it is announced that something happens on the thread."""
+    return f"runyard:thread:{thread_id}"
+
+
+def append(run_id: UUID, attempt: int, frames: Sequence[tuple[int, str, str]]) -> bool:
+    """Append (number, event, JSON text) and wake readers; False: the stream refuses this attempt for good."""
+    settings = runs_settings()
+    numbered = [part for frame in frames for part in frame]
+    keys_and_arguments: list[Any] = [key(run_id), attempt, settings.STREAM_MAX_FRAMES, _ttl(), channel(run_id)]
+    return bool(writer().eval(_APPEND, 1, *keys_and_arguments, *numbered))
+
+
+def append_end(run_id: UUID, attempt: int, *, error: Any = None, last: int | None = None) -> None:
+    """Mark the end; whoever does it again does nothing. `last`: the number of the last frame, where that is known."""
+    data = json.dumps({"error": error, "last": last})
+    place = str(Place(attempt, END))
+    try:
+        writer().xadd(key(run_id), {_EVENT: "end", _DATA: data}, id=place)
+    except redis.ResponseError as refusal:
+        if "equal or smaller" not in str(refusal):
+            raise
+    pipeline = writer().pipeline(transaction=False)
+    if ttl := _ttl():
+        pipeline.pexpire(key(run_id), ttl)
+    pipeline.publish(channel(run_id), "")
+    pipeline.execute()
+
+
+def wake(run_id: UUID, thread_id: UUID) -> None:
+    """Tell whoever watches the run or its thread to look again."""
+    pipeline = writer().pipeline(transaction=False)
+    pipeline.publish(channel(run_id), "")
+    pipeline.publish(thread_channel(thread_id), "")
+    pipeline.execute()
+
+
+async def read_after(client: "redis.asyncio.Redis", run_id: UUID, place: Place | None, count: int) -> list[Frame]:
+    """Return the frames after this place, in order."""
+    start = "-" if place is None else f"({place}"
+    return list(_frames(cast(Any, await client.xrange(key(run_id), min=start, count=count))))
+
+
+async def first(client: "redis.asyncio.Redis", run_id: UUID) -> Frame | None:
+    """Return the earliest frame that is retained."""
+    return next(_frames(cast(Any, await client.xrange(key(run_id), count=1))), None)
+
+
+async def last(client: "redis.asyncio.Redis", run_id: UUID) -> Frame | None:
+    """Return the latest frame."""
+    return next(_frames(cast(Any, await client.xrevrange(key(run_id), count=1))), None)
+
+
+async def holds(client: "redis.asyncio.Redis", run_id: UUID, place: Place) -> bool:
+    """Whether the frame at this place is retained."""
+    return bool(await client.xrange(key(run_id), min=str(place), max=str(place)))
+
+
+def _frames(entries: Iterable[tuple[str, dict[str, str]]]) -> Iterator[Frame]:
+    for entry_id, fields in entries:
+        attempt, number = entry_id.split("-")
+        yield Frame(Place(int(attempt), int(number)), fields[_EVENT], fields[_DATA])
+
+
+def _ttl() -> int:
+    """Milliseconds until a stream that is not written any more is forgotten; never while its run may be silent."""
+    settings = runs_settings()
+    seconds = settings.STREAM_TTL_SECONDS
+    return int(max(seconds, settings.MAX_RUN_SECONDS) * 1000) if seconds else 0

@@ -1,0 +1,25 @@
+"""After a commit: the end marker of a run's stream, and the wake that serves streams, waits and joins. Both hints:
+whoever meets a terminal row without an end writes it, and rows are looked at anyway."""
+
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+
+from runs.streaming import log
+from runs.streaming.connection import Breaker
+
+_breaker = Breaker()
+
+
+def wake_on_commit(run_id: UUID, thread_id: UUID) -> None:
+    """Have everybody who watches the run or its thread look again."""
+    wake = partial(log.wake, run_id, thread_id)
+    transaction.on_commit(partial(_breaker.call, f"wake of run {run_id}", wake), robust=True)
+
+
+def end_on_commit(run_id: UUID, attempt: int, *, error: Any = None, last: int | None = None) -> None:
+    """Mark the end of the run's stream; nothing that its executor still writes is shown."""
+    mark = partial(log.append_end, run_id, attempt, error=error, last=last)
+    transaction.on_commit(partial(_breaker.call, f"end of run {run_id}", mark), robust=True)

@@ -1,0 +1,94 @@
+"""What readers need to know of runs: read for many at once, without keeping a database connection."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from django.db import close_old_connections
+from django.db.models import Max, Q, QuerySet
+
+from runs.models import Run
+from runs.states import TERMINAL
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """The run as its row shows it."""
+
+    run_id: UUID
+    status: str
+    attempt: int
+    leased: bool
+    error: Any
+    finished_at: datetime | None
+    last_frame: int | None
+
+    @property
+    def is_terminal(self) -> bool:
+        return self.status in TERMINAL
+
+    @property
+    def is_settled(self) -> bool:
+        return self.is_terminal and not self.leased
+
+
+class Begun(NamedTuple):
+    """A run that was claimed at least once; the runs of a thread are ordered so."""
+
+    started_at: datetime
+    sequence: int
+    run_id: UUID
+
+
+def begun_after(thread_id: UUID, former: Begun | None) -> Begun | None:
+    """Return the run of the thread that began next after this one; None for `former`: the first."""
+    runs = _begun(thread_id)
+    if former is not None:
+        at_once = Q(started_at=former.started_at, sequence__gt=former.sequence)
+        runs = runs.filter(Q(started_at__gt=former.started_at) | at_once)
+    return _first(runs.order_by("started_at", "sequence"))
+
+
+def begun(thread_id: UUID, run_id: UUID) -> Begun | None:
+    """Return this run if it is one of the thread that has begun."""
+    return _first(_begun(thread_id).filter(pk=run_id))
+
+
+def latest_begun(thread_id: UUID) -> tuple[Begun | None, bool]:
+    """Return the run of the thread that began last, and whether it is over."""
+    found = _begun(thread_id).order_by("-started_at", "-sequence").first()
+    if found is None or found.started_at is None:
+        return None, True
+    return Begun(found.started_at, found.sequence, found.pk), found.is_terminal
+
+
+def last_beginnings(thread_ids: Collection[UUID]) -> dict[UUID, datetime]:
+    """Return when a run began last on each of these threads."""
+    try:
+        found = Run.objects.filter(thread__in=thread_ids, started_at__isnull=False).order_by()
+        return dict(found.values_list("thread").annotate(last=Max("started_at")))
+    finally:
+        close_old_connections()
+
+
+def _begun(thread_id: UUID) -> QuerySet[Run]:
+    return Run.objects.filter(thread_id=thread_id, started_at__isnull=False, deleted_at=None)
+
+
+def _first(runs: QuerySet[Run]) -> Begun | None:
+    try:
+        row = runs.values_list("started_at", "sequence", "pk").first()
+        return None if row is None or row[0] is None else Begun(row[0], row[1], row[2])
+    finally:
+        close_old_connections()
+
+
+def read(run_ids: Collection[UUID]) -> dict[UUID, RunRow]:
+    """Return the rows of these runs; one that is missing has gone."""
+    try:
+        columns = ("pk", "status", "attempt", "leased", "error", "finished_at", "last_frame")
+        return {row[0]: RunRow(*row) for row in Run.objects.filter(pk__in=run_ids).values_list(*columns)}
+    finally:
+        close_old_connections()

@@ -14,7 +14,7 @@ from runs.locks import bounded_lock_waits, is_lock_timeout
 logger = logging.getLogger(__name__)
 
 RETRY_SECONDS = 0.5
-Job = Callable[[], None]
+Job = Callable[[], object]
 
 
 class Clerk:

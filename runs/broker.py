@@ -45,9 +45,9 @@ def revoke(task_id: str) -> None:
 
 
 @contextmanager
-def _control() -> Iterator[tuple[Control, Connection]]:
+def _control() -> Iterator[tuple[Any, Connection]]:
     producers = _producers()
-    control = Control(current_app)
+    control: Any = Control(current_app)
     control.mailbox.producer_pool = producers
     with producers.connections.acquire(block=True, timeout=runs_settings().PUBLISH_TIMEOUT_SECONDS) as connection:
         yield control, connection

@@ -4,20 +4,45 @@ Order, everywhere: idempotency key, thread, runs by sequence, the rest. `FOR NO 
 make every insert of a row that refers to the locked one wait. No transaction waits for the runs of two threads.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from runs.errors import Fenced, ThreadNotFound
-from runs.models import ClockTimestamp, Run, Thread, Worker
+from runs.models import ClockTimestamp, IdempotencyKey, Run, Thread, Worker
 from runs.states import IN_FLIGHT, RunStatus
 
 #: Columns that can be large and that no decision needs.
 _LARGE = ("kwargs", "metadata", "usage", "error", "first_message", "last_message")
+
+#: How long those who serve many threads wait for the lock of one.
+LOCK_WAIT_SECONDS = 1.0
+_bounded: ContextVar[bool] = ContextVar("runs_bounded_lock_waits", default=False)
+
+
+@contextmanager
+def bounded_lock_waits() -> Iterator[None]:
+    """Within, a transaction that has to wait longer than LOCK_WAIT_SECONDS for a lock fails with OperationalError.
+
+    For the scheduler and the worker's main process: one held thread must not keep them from all others.
+    """
+    token = _bounded.set(True)
+    try:
+        yield
+    finally:
+        _bounded.reset(token)
+
+
+def is_lock_timeout(error: Exception) -> bool:
+    """Whether this is how a bounded wait for a lock has ended."""
+    return getattr(error.__cause__, "sqlstate", None) == "55P03"
 
 
 @dataclass
@@ -59,6 +84,7 @@ def lock_thread(thread_id: UUID, *, owner: Any = None, deleted: bool = False) ->
     `deleted=True` finds a thread that is being deleted, too: its last run must still be able to leave.
     """
     threads = Thread.objects.all() if deleted else Thread.objects.visible_to(owner)
+    _bound_waits()
     thread = threads.select_for_update(no_key=True, of=("self",)).filter(pk=thread_id).first()
     if thread is None:
         raise ThreadNotFound
@@ -102,6 +128,7 @@ def lock_attempt(run_id: UUID, attempt: int) -> Run:
 def lock_held_run(run_id: UUID, attempt: int, worker_id: UUID) -> Run | None:
     """Lock the run if this worker still holds this attempt; for a kill that must not hit anybody else."""
     held = Run.objects.filter(pk=run_id, attempt=attempt, worker_id=worker_id, leased=True)
+    _bound_waits()
     return held.select_for_update(no_key=True, of=("self",)).first()
 
 
@@ -112,10 +139,35 @@ def lock_dispatched_runs(limit: int) -> list[UUID]:
     return list(locked.values_list("pk", flat=True)[:limit])
 
 
+def try_lock_keys(*run_ids: UUID) -> QuerySet[IdempotencyKey] | None:
+    """Lock the idempotency keys of these runs; None if somebody else holds one. Before the thread, as a create does."""
+    keys = IdempotencyKey.objects.filter(run__in=run_ids)
+    locked = _locked_keys(keys)
+    return IdempotencyKey.objects.filter(pk__in=locked) if len(locked) == keys.count() else None
+
+
+def lock_old_keys(created_before: Any, limit: int) -> QuerySet[IdempotencyKey]:
+    """Lock keys of that age, leaving out those that somebody else holds."""
+    return IdempotencyKey.objects.filter(
+        pk__in=_locked_keys(IdempotencyKey.objects.filter(created_at__lt=created_before), limit)
+    )
+
+
+def _locked_keys(keys: QuerySet[IdempotencyKey], limit: int | None = None) -> list[int]:
+    locked = keys.select_for_update(skip_locked=True, of=("self",)).order_by("pk")
+    return list(locked.values_list("pk", flat=True)[:limit])
+
+
 def lock_expired_worker(worker_id: UUID) -> Worker | None:
     """Lock a worker's row if its lease has run out and nobody has buried it or is about to; None otherwise."""
     expired = Worker.objects.filter(pk=worker_id, buried_at=None, expires_at__lt=ClockTimestamp())
     return expired.select_for_update(skip_locked=True, no_key=True).first()
+
+
+def _bound_waits() -> None:
+    if _bounded.get():
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT set_config('lock_timeout', %s, true)", [f"{LOCK_WAIT_SECONDS * 1000:.0f}ms"])
 
 
 def _read(thread: Thread) -> LockedThread:

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Callable
 
 import redis
 from celery import current_app
@@ -16,24 +17,37 @@ PAUSE_SECONDS = 5.0
 
 
 class Sentinel:
-    """Tells, at most once for each emptying, that the broker was emptied. A hint: without it, waiting runs are
-    published again when their dispatch has grown old."""
+    """Tells that the broker was emptied, or could not be reached for a while, until it is reset. A hint: without it,
+    waiting runs are published again when their dispatch has grown old."""
 
     def __init__(self) -> None:
         self._asked_again_at = 0.0
+        self._was_away = False
 
-    def broker_was_emptied(self) -> bool:
-        """Put the key back if it is missing and say whether it was; False while the broker cannot be asked."""
-        url = current_app.conf.broker_url or ""
-        if not url.startswith(("redis", "valkey")) or time.monotonic() < self._asked_again_at:
+    def broker_may_have_lost_messages(self) -> bool:
+        """Whether the key is missing, or this is the first answer after a failure; False without an answer."""
+        if time.monotonic() < self._asked_again_at:
             return False
+        there = self._ask(lambda client: bool(client.exists(KEY)))
+        return there is not None and (self._was_away or not there)
+
+    def reset(self) -> None:
+        """Whatever was lost will be published again: put the key back."""
+        if self._ask(lambda client: bool(client.set(KEY, "1"))):
+            self._was_away = False
+
+    def _ask(self, question: Callable[[redis.Redis], bool]) -> bool | None:
+        url = current_app.conf.broker_url or ""
+        if not url.startswith(("redis", "valkey")):
+            return None
         try:
             with self._connect(url) as client:
-                return bool(client.set(KEY, "1", nx=True))
-        except redis.RedisError as error:
+                return question(client)
+        except (redis.RedisError, ValueError) as error:  # ValueError: an address that only kombu understands
             self._asked_again_at = time.monotonic() + PAUSE_SECONDS
+            self._was_away = True
             logger.info("the broker cannot be asked whether it was emptied: %s", error)
-            return False
+            return None
 
     def _connect(self, url: str) -> redis.Redis:
         return redis.Redis.from_url(

@@ -1,4 +1,4 @@
-"""The main process's database half: jobs done in order by a thread, retried while it is away."""
+"""The main process's database half: jobs done by a thread, one after the other, again and again while it is away."""
 
 import logging
 import queue
@@ -9,15 +9,16 @@ from collections.abc import Callable
 from django.db import InterfaceError, OperationalError, connection
 
 from runs.execution.persistence import is_transient
+from runs.locks import bounded_lock_waits, is_lock_timeout
 
 logger = logging.getLogger(__name__)
 
 RETRY_SECONDS = 0.5
-Job = Callable[[], None]
+Job = Callable[[], object]
 
 
 class Clerk:
-    """A thread that does jobs in order; a job that fails for want of the database is done again later."""
+    """A thread that does jobs; one that fails for want of the database, or of a lock, goes to the end of the queue."""
 
     def __init__(self) -> None:
         self._jobs: queue.Queue[tuple[str, Job] | None] = queue.Queue()
@@ -44,21 +45,34 @@ class Clerk:
         self._stopping.set()
 
     def _work(self) -> None:
-        while (entry := self._jobs.get()) is not None:
-            key, job = entry
-            while not self._done(key, job) and not self._stopping.is_set():
-                time.sleep(RETRY_SECONDS)
+        while (entry := self._next()) is not None:
+            if not self._done(*entry) and not self._stopping.is_set():
+                self._jobs.put(entry)
+                continue
             with self._lock:
-                self._known.discard(key)
+                self._known.discard(entry[0])
         connection.close()
+
+    def _next(self) -> tuple[str, Job] | None:
+        """The next job; None once there is no other and `stop` was called."""
+        entry = self._jobs.get()
+        if entry is None and not self._jobs.empty():
+            self._jobs.put(None)  # behind what was put off
+            return self._next()
+        return entry
 
     def _done(self, key: str, job: Job) -> bool:
         try:
-            job()
+            with bounded_lock_waits():
+                job()
         except (OperationalError, InterfaceError) as error:
+            if is_lock_timeout(error):
+                logger.info("%s: somebody holds the lock; the others come first", key)
+                return False
             connection.close()
             if is_transient(error):
                 logger.warning("%s: the database is away; trying again", key, exc_info=True)
+                time.sleep(RETRY_SECONDS)
                 return False
             logger.exception("%s failed; the next renewal will try again", key)
         except Exception:

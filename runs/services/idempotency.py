@@ -37,10 +37,12 @@ def take_key(idempotency: Idempotency, actor: Actor) -> Run | None:
     run is the answer; if it is refused, the key is free again. Raises IdempotencyKeyReused when the body differs,
     RunGone when the run was deleted.
     """
-    _forget_expired(idempotency, actor)
-    if _insert(idempotency, actor):
-        return None
-    row = _rows(idempotency, actor).select_related("run__thread").get()
+    row = None
+    while row is None:  # a twin's row may grow too old between the refused insert and the reading
+        _forget_expired(idempotency, actor)
+        if _insert(idempotency, actor):
+            return None
+        row = _rows(idempotency, actor).select_related("run__thread").first()
     if row.fingerprint != idempotency.fingerprint:
         raise IdempotencyKeyReused
     if row.run is None or row.run.deleted_at is not None or row.run.thread.deleted_at is not None:

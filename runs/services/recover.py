@@ -12,6 +12,7 @@ from runs.conf import runs_settings
 from runs.locks import lock_dispatched_runs, try_lock_thread
 from runs.models import ClockTimestamp, Run
 from runs.services.lifecycle import executor_gone, time_out_run
+from runs.services.sweep import for_each
 from runs.services.transition import dispatch_next
 from runs.services.workers import bury_worker, expired_workers
 from runs.states import Departure, RunStatus
@@ -22,15 +23,15 @@ BATCH = 100
 
 def bury_expired_workers(limit: int = BATCH) -> int:
     """Bury the workers whose lease has run out; a renewal that comes first wins. Returns how many were buried."""
-    return sum(bury_worker(worker_id) for worker_id in expired_workers(limit))
+    return for_each(expired_workers(limit), bury_worker)
 
 
 def recover_stalled_runs(actor: Actor = SCHEDULER, limit: int = BATCH) -> int:
     """Take the leases of buried workers away: their runs go back to the queue, or end, or are settled."""
-    stalled = Run.objects.leased().filter(worker__buried_at__isnull=False)
-    recovered = 0
-    for run_id, attempt, worker_id in stalled.values_list("pk", "attempt", "worker_id")[:limit]:
-        done = executor_gone(
+
+    def recover(lease: tuple[UUID, int, UUID]) -> Run | None:
+        run_id, attempt, worker_id = lease
+        return executor_gone(
             run_id=run_id,
             attempt=attempt,
             worker_id=worker_id,
@@ -38,15 +39,20 @@ def recover_stalled_runs(actor: Actor = SCHEDULER, limit: int = BATCH) -> int:
             actor=actor,
             detail=f"worker {worker_id} was lost",
         )
-        recovered += done is not None
-    return recovered
+
+    stalled = Run.objects.leased().filter(worker__buried_at__isnull=False)
+    return for_each(stalled.values_list("pk", "attempt", "worker_id")[:limit], recover)
 
 
 def time_out_overdue_runs(actor: Actor = SCHEDULER, limit: int = BATCH) -> int:
     """Give overdue runs the status timeout; usually their worker has done so already."""
+
+    def time_out(execution: tuple[UUID, int]) -> Run | None:
+        run_id, attempt = execution
+        return time_out_run(run_id=run_id, attempt=attempt, actor=actor)
+
     overdue = Run.objects.filter(status=RunStatus.RUNNING, timeout_at__lt=ClockTimestamp())
-    found = overdue.values_list("pk", "attempt")[:limit]
-    return sum(time_out_run(run_id=run_id, attempt=attempt, actor=actor) is not None for run_id, attempt in found)
+    return for_each(overdue.values_list("pk", "attempt")[:limit], time_out)
 
 
 def dispatch_lost_runs(limit: int = BATCH) -> int:
@@ -54,7 +60,7 @@ def dispatch_lost_runs(limit: int = BATCH) -> int:
 
     Goes through `dispatch_next` like everybody else, so only the first of a thread's queue is ever published.
     """
-    return sum(_dispatch_thread(thread_id) for thread_id in lost_threads(limit))
+    return for_each(lost_threads(limit), _dispatch_thread)
 
 
 def lost_threads(limit: int = BATCH) -> list[UUID]:
@@ -77,7 +83,7 @@ def _patience() -> Least:
 
 
 def forget_dispatches() -> int:
-    """The broker was emptied: whatever was published and not claimed is dispatched anew by the next sweep."""
+    """The broker was emptied or away: what was published and not claimed is dispatched anew by the next sweep."""
     forgotten = 0
     while batch := _forget_batch():
         forgotten += batch

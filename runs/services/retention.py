@@ -7,8 +7,9 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet
 
 from runs.conf import runs_settings
-from runs.locks import try_lock_thread
-from runs.models import Checkpoint, ClockTimestamp, IdempotencyKey, Run, Thread
+from runs.locks import lock_old_keys, try_lock_keys, try_lock_thread
+from runs.models import Checkpoint, ClockTimestamp, Run, Thread
+from runs.services.sweep import for_each
 from runs.states import OnCompletion
 
 BATCH = 100
@@ -18,7 +19,7 @@ def remove_deleted_threads(limit: int = BATCH) -> int:
     """Remove the rows of deleted threads on which nothing is leased; returns how many threads went."""
     leased = Run.objects.leased().filter(thread=OuterRef("pk"))
     gone = Thread.objects.filter(~Exists(leased), ~Exists(_lingering()), deleted_at__isnull=False)
-    return sum(_remove_thread(thread_id) for thread_id in gone.values_list("pk", flat=True)[:limit])
+    return for_each(gone.values_list("pk", flat=True)[:limit], _remove_thread)
 
 
 def _lingering() -> QuerySet[Run]:
@@ -30,8 +31,8 @@ def _lingering() -> QuerySet[Run]:
 
 @transaction.atomic(durable=True)
 def _remove_thread(thread_id: UUID) -> bool:
-    _unbind_keys(*Run.objects.filter(thread_id=thread_id).values_list("pk", flat=True))
-    locked = try_lock_thread(thread_id)
+    unbound = _unbind_keys(*Run.objects.filter(thread_id=thread_id).values_list("pk", flat=True))
+    locked = try_lock_thread(thread_id) if unbound else None
     if locked is None or locked.runs or locked.thread.deleted_at is None:
         return False
     Thread.objects.filter(pk=thread_id).update(head=None)
@@ -43,14 +44,13 @@ def _remove_thread(thread_id: UUID) -> bool:
 def remove_deleted_runs(limit: int = BATCH) -> int:
     """Remove the rows of deleted runs that are settled; their checkpoints stay, the head may be one of them."""
     gone = Run.objects.filter(deleted_at__isnull=False, leased=False, thread__deleted_at=None)
-    found = gone.values_list("pk", "thread_id")[:limit]
-    return sum(_remove_run(run_id, thread_id) for run_id, thread_id in found)
+    return for_each(gone.values_list("pk", "thread_id")[:limit], _remove_run)
 
 
 @transaction.atomic(durable=True)
-def _remove_run(run_id: UUID, thread_id: UUID) -> bool:
-    _unbind_keys(run_id)
-    if try_lock_thread(thread_id) is None:
+def _remove_run(run: tuple[UUID, UUID]) -> bool:
+    run_id, thread_id = run
+    if not _unbind_keys(run_id) or try_lock_thread(thread_id) is None:
         return False
     _remove_given_up_checkpoints(run_id)
     removed, _ = Run.objects.filter(pk=run_id, leased=False, deleted_at__isnull=False).delete()
@@ -63,13 +63,25 @@ def _remove_given_up_checkpoints(run_id: UUID) -> None:
     Checkpoint.objects.filter(run_id=run_id).exclude(pk__in=kept.values("pk")).delete()
 
 
-def _unbind_keys(*run_ids: UUID) -> None:
-    """Whoever removes runs locks their keys before the thread, as a create does."""
-    IdempotencyKey.objects.filter(run__in=run_ids).update(run=None)
+def _unbind_keys(*run_ids: UUID) -> bool:
+    """Whoever removes runs locks their keys before the thread, as a create does; False: somebody else holds one."""
+    keys = try_lock_keys(*run_ids)
+    if keys is None:
+        return False
+    keys.update(run=None)
+    return True
 
 
 def forget_idempotency_keys() -> int:
     """Forget the keys that are older than they are remembered for."""
+    forgotten = 0
+    while batch := _forget_keys(limit=1000):
+        forgotten += batch
+    return forgotten
+
+
+@transaction.atomic(durable=True)
+def _forget_keys(limit: int) -> int:
     age = timedelta(seconds=runs_settings().IDEMPOTENCY_SECONDS)
-    removed, _ = IdempotencyKey.objects.filter(created_at__lt=ClockTimestamp() - age).delete()
+    removed, _ = lock_old_keys(ClockTimestamp() - age, limit).delete()
     return removed

@@ -4,6 +4,7 @@ import json
 import socket
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import redis
@@ -95,11 +96,11 @@ def test_each_way_to_send_fails_instead_of_waiting() -> None:
 def test_nothing_is_retried_and_connections_keep_the_setting() -> None:
     seconds = runs_settings().PUBLISH_TIMEOUT_SECONDS
     with broker._producers().acquire(block=True) as producer:
-        channel = producer.connection.default_channel
-        made = channel.pool.connection_kwargs
+        connection: Any = producer.connection
+        made = connection.default_channel.pool.connection_kwargs
         assert (made["socket_timeout"], made["socket_connect_timeout"]) == (seconds, seconds)
-        assert (made["retry_on_timeout"], producer.connection.transport_options["max_retries"]) == (False, 0)
-    consumer = current_app.connection_for_read().transport_options
+        assert (made["retry_on_timeout"], connection.transport_options["max_retries"]) == (False, 0)
+    consumer = current_app.connection_for_read().transport_options or {}
     assert (consumer["socket_timeout"], "max_retries" in consumer) == (10, False)
 
 
@@ -107,7 +108,7 @@ def test_after_a_break_one_caller_tries_and_the_others_wait_for_its_success(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now = 100.0
-    monkeypatch.setattr(dispatch.time, "monotonic", lambda: now)
+    monkeypatch.setattr("runs.dispatch.time.monotonic", lambda: now)
     breaker, sent = dispatch._Breaker(), list[str]()
     breaker.call("broken", lambda: 1 / 0)
     breaker.call("in the break", lambda: sent.append("in the break"))
@@ -126,7 +127,7 @@ def test_after_a_break_one_caller_tries_and_the_others_wait_for_its_success(
 
 def test_a_probe_that_fails_begins_another_break(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
-    monkeypatch.setattr(dispatch.time, "monotonic", lambda: now)
+    monkeypatch.setattr("runs.dispatch.time.monotonic", lambda: now)
     breaker, sent = dispatch._Breaker(), list[str]()
     for _ in range(2):
         breaker.call("broken", lambda: 1 / 0)

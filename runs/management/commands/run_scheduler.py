@@ -17,8 +17,12 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         scheduler = Scheduler()
+
+        def stop(*_: Any) -> None:
+            scheduler.stopped = True
+
         for signum in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(signum, lambda *_: scheduler.stopped.set())
+            signal.signal(signum, stop)
         self.stdout.write("scheduler: sweeping")
         scheduler.run()
         self.stdout.write("scheduler: stopped")

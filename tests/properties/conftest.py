@@ -1,0 +1,3 @@
+"""Fixtures of the properties."""
+
+from tests.support.fixtures import assistants, outbox  # noqa: F401 - fixtures

@@ -73,9 +73,19 @@ CORS_EXPOSE_HEADERS += ["x-request-id", "idempotency-replayed", "retry-after"]
 
 DATABASES = {"default": env.db("DATABASE_URL")}
 DATABASES["default"]["CONN_MAX_AGE"] = 0
+# A server that has gone without a word is noticed within seconds; libpq leaves these out on a Unix socket.
+DATABASES["default"]["OPTIONS"] = {
+    "connect_timeout": 5,
+    "keepalives": 1,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,  # milliseconds that sent data may stay unacknowledged
+    **DATABASES["default"].get("OPTIONS", {}),
+}
 if pool_size := env.int("DATABASE_POOL_SIZE", default=0):
     # Web processes only: sync views run in a thread per request, and without a pool each opens its own connection.
-    DATABASES["default"].setdefault("OPTIONS", {})["pool"] = {"min_size": 1, "max_size": pool_size, "timeout": 10}
+    DATABASES["default"]["OPTIONS"]["pool"] = {"min_size": 1, "max_size": pool_size, "timeout": 10}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 REDIS_URL = env.str("REDIS_URL")

@@ -1,25 +1,33 @@
 """`manage.py check`: settings under which a promise would not hold are refused, with the reason."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from celery import current_app
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
 from django.core.exceptions import ImproperlyConfigured
+from django.db import connection, transaction
 
 from runs.assistants import registry
 from runs.conf import RunsSettings, runs_settings
 
+#: What kombu's Redis transport takes when it is told nothing, in seconds.
+KOMBU_VISIBILITY = 3600
+
 
 @register("runs")
-def check_runs(app_configs: Any = None, **_: Any) -> list[CheckMessage]:
-    """Refuse settings under which runs could be lost, doubled, or never end."""
+def check_runs(app_configs: Any = None, databases: Collection[str] | None = None, **_: Any) -> list[CheckMessage]:
+    """Refuse settings under which runs could be lost, doubled, or never end.
+
+    With `databases`, as at `migrate` and when a worker starts, the database itself is asked, too.
+    """
     try:
         options = runs_settings()
     except (ImproperlyConfigured, TypeError) as error:
         return [Error(str(error), id="runs.E001")]
-    return [*_check_database(), *_check_queue(options), *_check_times(options), *_check_assistants()]
+    found = [*_check_database(), *_check_queue(options), *_check_times(options), *_check_assistants()]
+    return [*found, *_check_isolation()] if databases and not found else found
 
 
 def _check_database() -> Iterator[CheckMessage]:
@@ -38,6 +46,19 @@ def _check_database() -> Iterator[CheckMessage]:
         )
 
 
+def _check_isolation() -> Iterator[CheckMessage]:
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SHOW transaction_isolation")
+        (level,) = cursor.fetchone()
+    if level != "read committed":
+        yield Error(
+            f"Transactions must be READ COMMITTED, not {level.upper()}: after the wait for a row lock the row is read "
+            "as it is now, and nothing is repeated after a serialization failure.",
+            hint="Set default_transaction_isolation for the role, or OPTIONS['isolation_level'], to read committed.",
+            id="runs.E012",
+        )
+
+
 def _check_queue(options: RunsSettings) -> Iterator[CheckMessage]:
     conf = current_app.conf
     if not conf.task_acks_late:
@@ -46,7 +67,8 @@ def _check_queue(options: RunsSettings) -> Iterator[CheckMessage]:
         yield Error("CELERY_TASK_REJECT_ON_WORKER_LOST must be on: a killed child's message is lost.", id="runs.E021")
     if conf.worker_prefetch_multiplier != 1:
         yield Error("CELERY_WORKER_PREFETCH_MULTIPLIER must be 1: runs would wait behind a busy child.", id="runs.E022")
-    visibility = (conf.broker_transport_options or {}).get("visibility_timeout")
+    redis = (conf.broker_url or "").startswith(("redis", "valkey"))
+    visibility = (conf.broker_transport_options or {}).get("visibility_timeout", KOMBU_VISIBILITY if redis else None)
     if visibility is not None and visibility <= options.MAX_RUN_SECONDS:
         yield Error(
             f"The broker's visibility_timeout ({visibility:g} s) must be longer than the longest run "

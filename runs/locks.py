@@ -67,11 +67,8 @@ class LockedThread:
 
     def first_in_queue(self) -> Run | None:
         """The pending run that may be claimed next: the one that has begun, else the due one accepted first."""
-        due = [run for run in self.in_flight if run.status == RunStatus.PENDING and self._is_due(run)]
-        return min(due, key=lambda run: (run.attempt == 0, run.sequence), default=None)
-
-    def _is_due(self, run: Run) -> bool:
-        return run.attempt > 0 or run.not_before is None or run.not_before <= self.now
+        due = [run for run in self.in_flight if run.status == RunStatus.PENDING and run.is_due(self.now)]
+        return min(due, key=lambda run: run.queue_key(self.now), default=None)
 
     def find(self, run_id: UUID) -> Run | None:
         """The run with this id, if it is in flight or leased."""

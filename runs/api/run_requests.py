@@ -25,7 +25,7 @@ from runs.api.thread_requests import RootCheckpoint
 from runs.assistants import Assistant, registry
 from runs.errors import AssistantNotFound, InvalidRequest, UnknownAssistant
 from runs.models import new_id
-from runs.services.create import RunSpec
+from runs.services.create import LONGEST_DELAY_SECONDS, LONGEST_MODEL_NAME, MOST_ATTEMPTS, RunSpec
 from runs.states import DisconnectMode, MultitaskStrategy, OnCompletion
 
 STREAM_MODES = (
@@ -39,9 +39,6 @@ STREAM_MODES = (
     "events",
     "debug",
 )
-_LONGEST_DELAY_SECONDS = 366 * 24 * 3600
-_MOST_ATTEMPTS = 100
-_LONGEST_MODEL_NAME = 128
 _ONLY_GRAPHS = "Only graphs have this; the assistants of this server are functions."
 
 
@@ -98,9 +95,9 @@ class RunCreate(StrictSerializer):
     on_disconnect = serializers.ChoiceField(DisconnectMode.choices, required=False)
     multitask_strategy = StrategyField(MultitaskStrategy.choices, required=False)
     if_not_exists = serializers.ChoiceField(["reject", "create"], default="reject")
-    after_seconds = NumberField(min_value=0, max_value=_LONGEST_DELAY_SECONDS, required=False)
+    after_seconds = NumberField(min_value=0, max_value=LONGEST_DELAY_SECONDS, required=False)
     timeout_seconds = NumberField(required=False, help_text="Time limit of one attempt.")
-    max_attempts = WholeNumberField(min_value=1, max_value=_MOST_ATTEMPTS, required=False)
+    max_attempts = WholeNumberField(min_value=1, max_value=MOST_ATTEMPTS, required=False)
     durability = serializers.ChoiceField(
         ["sync", "async"], required=False, help_text="Every step is durable before the next begins, with either."
     )
@@ -178,7 +175,7 @@ def _config_and_context(asked: Mapping[str, Any]) -> tuple[dict[str, Any], dict[
 def _model_name(context: Mapping[str, Any]) -> str | None:
     """The model that was asked for; the assistant may report another one later."""
     name = context.get("model_name")
-    return name.strip()[:_LONGEST_MODEL_NAME] or None if isinstance(name, str) else None
+    return name.strip()[:LONGEST_MODEL_NAME] or None if isinstance(name, str) else None
 
 
 def _fork(asked: Mapping[str, Any], thread_id: UUID) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """The decorator that makes a function an assistant."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, overload
@@ -35,7 +36,12 @@ def assistant(
 def assistant(
     function: AssistantFunction | None = None, /, *, resumable: bool = False, timeout_seconds: float | None = None
 ) -> Assistant | Callable[[AssistantFunction], Assistant]:
-    """Make a function of (run: RunContext, input) an assistant; see Assistant for the options."""
+    """Make a function of (run: RunContext, input) an assistant; see Assistant for the options.
+
+    Raises ValueError if `timeout_seconds` is no finite time greater than 0.
+    """
+    if timeout_seconds is not None and not 0 < timeout_seconds < math.inf:
+        raise ValueError(f"timeout_seconds must be greater than 0 and finite, not {timeout_seconds}")
 
     def define(function: AssistantFunction) -> Assistant:
         return Assistant(

@@ -1,5 +1,6 @@
 """Runs: one execution of an assistant on a thread, as accepted, as executed, as ended."""
 
+from datetime import datetime
 from typing import Any, Self
 
 from django.conf import settings
@@ -171,3 +172,13 @@ class Run(models.Model):
     def is_settled(self) -> bool:
         """Terminal, and nothing executes it any more."""
         return self.is_terminal and not self.leased
+
+    def is_due(self, now: datetime) -> bool:
+        """Whether a pending run may be claimed now, as far as its schedule goes."""
+        return self.attempt > 0 or self.not_before is None or self.not_before <= now
+
+    def queue_key(self, now: datetime) -> tuple[Any, ...]:
+        """Sorts a thread's queue: the run that has begun, the due by sequence, the others by when they are due."""
+        if self.is_due(now):
+            return (self.attempt == 0, False, self.sequence)
+        return (True, True, self.not_before, self.sequence)

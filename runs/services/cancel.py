@@ -27,11 +27,13 @@ def cancel_run(
 ) -> Run:
     """Cancel the run and return it. Idempotent, first wins: a run that is interrupted already stays as it is.
 
-    `force` also tells the worker to kill the executor's process without waiting for the grace period.
+    `force` also tells the worker to kill the executor's process without waiting for the grace period; so it is
+    accepted as long as something executes the run, whatever its status.
     Raises RunNotFound, or NotCancellable with the run's `status` if it has succeeded, failed or timed out.
     """
     locked, run = _find(run_id, thread_id, actor)
-    if run.status not in (RunStatus.PENDING, RunStatus.RUNNING, RunStatus.INTERRUPTED):
+    cancellable = run.is_in_flight or run.status == RunStatus.INTERRUPTED
+    if not cancellable and not (force and run.is_stopping):
         raise NotCancellable(
             f"Run {run.pk} has already ended with status {run.status!r} and cannot be cancelled.", status=run.status
         )

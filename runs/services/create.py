@@ -1,5 +1,6 @@
 """Admission: a run is accepted, with everything it displaces, in one transaction under the thread's lock."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -21,6 +22,10 @@ from runs.services.multitask import admit, parse_strategy
 from runs.services.threads import insert_thread
 from runs.services.transition import dispatch_next, refresh_thread, write_event
 from runs.states import DisconnectMode, OnCompletion
+
+LONGEST_MODEL_NAME = 128
+LONGEST_DELAY_SECONDS = 366 * 24 * 3600
+MOST_ATTEMPTS = 100
 
 
 @dataclass(kw_only=True)
@@ -112,27 +117,45 @@ def _build_run(thread_id: UUID, spec: RunSpec, actor: Actor) -> Run:
     defaults = runs_settings()
     assistant = registry.get(spec.assistant)
     strategy = parse_strategy(spec.multitask_strategy or defaults.default_multitask_strategy)
-    check_storable(spec.kwargs, "kwargs")
-    check_storable(spec.metadata, "metadata")
+    _check(spec)
     return Run(
         id=new_id(),
         thread_id=thread_id,
         assistant=assistant.name,
         multitask_strategy=strategy,
-        on_disconnect=DisconnectMode(spec.on_disconnect or defaults.default_on_disconnect),
+        on_disconnect=_parse_disconnect(spec.on_disconnect or defaults.default_on_disconnect),
         on_completion=OnCompletion(spec.on_completion),
         metadata=spec.metadata,
         kwargs=spec.kwargs,
         model_name=spec.model_name,
-        max_attempts=spec.max_attempts or defaults.MAX_ATTEMPTS,
+        max_attempts=defaults.MAX_ATTEMPTS if spec.max_attempts is None else spec.max_attempts,
         timeout_seconds=_time_limit(spec, assistant.timeout_seconds),
     )
 
 
+def _check(spec: RunSpec) -> None:
+    check_storable(spec.kwargs, "kwargs")
+    check_storable(spec.metadata, "metadata")
+    check_storable(spec.model_name, "model_name")
+    if spec.model_name is not None and len(spec.model_name) > LONGEST_MODEL_NAME:
+        raise InvalidRequest(f"model_name must not be longer than {LONGEST_MODEL_NAME} characters")
+    if spec.max_attempts is not None and not 1 <= spec.max_attempts <= MOST_ATTEMPTS:
+        raise InvalidRequest(f"max_attempts must be from 1 to {MOST_ATTEMPTS}")
+    if spec.timeout_seconds is not None and not 0 < spec.timeout_seconds < math.inf:
+        raise InvalidRequest("timeout_seconds must be greater than 0 and finite")
+    if spec.after_seconds is not None and not 0 <= spec.after_seconds <= LONGEST_DELAY_SECONDS:
+        raise InvalidRequest(f"after_seconds must be from 0 to {LONGEST_DELAY_SECONDS}")
+
+
+def _parse_disconnect(value: str) -> DisconnectMode:
+    try:
+        return DisconnectMode(value)
+    except ValueError as error:
+        raise InvalidRequest(f"on_disconnect must be one of {', '.join(DisconnectMode)}") from error
+
+
 def _time_limit(spec: RunSpec, of_assistant: float | None) -> float:
     """The shortest of what the request, the assistant and the server allow: every run ends."""
-    if spec.timeout_seconds is not None and spec.timeout_seconds <= 0:
-        raise InvalidRequest("timeout_seconds must be greater than 0")
     limits = (spec.timeout_seconds, of_assistant, runs_settings().MAX_RUN_SECONDS)
     return min(limit for limit in limits if limit is not None)
 

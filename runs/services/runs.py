@@ -1,12 +1,12 @@
 """Reading runs: always within what the caller may see."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
 from runs.errors import InvalidRequest, RunNotFound, ThreadNotFound
-from runs.models import Run, Thread
-from runs.states import IN_FLIGHT, RunStatus
+from runs.models import ClockTimestamp, Run, Thread
+from runs.states import RunStatus
 
 DEFAULT_LIMIT = 100
 
@@ -43,16 +43,15 @@ def has_inflight(*, thread_id: UUID, owner: Any = None) -> bool:
 
 def queue_position(run: Run) -> int | None:
     """Return how many runs of the thread go before this pending run; None if it does not wait any more."""
-    if run.status != RunStatus.PENDING:
-        return None
-    others = Run.objects.filter(thread_id=run.thread_id, status__in=sorted(IN_FLIGHT)).exclude(pk=run.pk)
-    begun = others.filter(attempt__gte=1).count()
-    earlier = others.filter(attempt=0, sequence__lt=run.sequence).count()
-    return earlier + begun if run.attempt == 0 else 0
+    return queue_positions(run.thread_id).get(run.pk) if run.status == RunStatus.PENDING else None
 
 
 def queue_positions(thread_id: UUID) -> dict[UUID, int]:
-    """Return `queue_position` of every pending run of the thread, in one statement."""
-    in_flight = Run.objects.filter(thread_id=thread_id).in_flight().values_list("pk", "status", "attempt", "sequence")
-    queue = sorted(in_flight, key=lambda run: (run[2] == 0, run[3]))
-    return {pk: place for place, (pk, status, _, _) in enumerate(queue) if status == RunStatus.PENDING}
+    """Return `queue_position` of every pending run of the thread, in one statement.
+
+    A scheduled run holds nobody back: whatever is due goes before it.
+    """
+    in_flight = Run.objects.filter(thread_id=thread_id).in_flight().annotate(now=ClockTimestamp())
+    found: Iterable[Any] = in_flight.only("status", "attempt", "sequence", "not_before")
+    queue = sorted(found, key=lambda run: run.queue_key(run.now))
+    return {run.pk: place for place, run in enumerate(queue) if run.status == RunStatus.PENDING}

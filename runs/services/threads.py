@@ -14,6 +14,8 @@ from runs.services.stop import stop_run
 from runs.services.transition import release, update_run
 from runs.states import CancelAction
 
+UNIQUE_VIOLATION = "23505"  # only its id is unique
+
 
 @transaction.atomic(durable=True)
 def create_thread(
@@ -54,7 +56,9 @@ def _insert(thread_id: UUID, actor: Actor, metadata: dict[str, Any]) -> bool:
     try:
         with transaction.atomic():
             Thread.objects.create(id=thread_id, owner=actor.owner, metadata=metadata)
-    except IntegrityError:
+    except IntegrityError as error:
+        if getattr(error.__cause__, "sqlstate", None) != UNIQUE_VIOLATION:
+            raise
         return False
     return True
 

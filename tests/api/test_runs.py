@@ -266,7 +266,7 @@ def test_list_is_newest_first_with_10_a_page(api: Api, thread: Thread) -> None:
 def test_list_shows_places_in_the_queue(api: Api, thread: Thread) -> None:
     runs = [running(thread), make_run(thread), make_run(thread, after_seconds=60), make_run(thread)]
     shown = {run["run_id"]: run["queue_position"] for run in api.get(f"/threads/{thread.pk}/runs").json()}
-    assert [shown[str(run.pk)] for run in runs] == [None, 1, 2, 3]
+    assert [shown[str(run.pk)] for run in runs] == [None, 1, 3, 2]
     for run in runs:
         alone = api.get(f"/threads/{thread.pk}/runs/{run.pk}").json()
         assert alone["queue_position"] == shown[str(run.pk)]

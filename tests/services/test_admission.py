@@ -1,5 +1,6 @@
 """What a create stores, and what each strategy does to the runs in flight."""
 
+import math
 from typing import Any
 
 import pytest
@@ -7,6 +8,8 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 from pytest_django import Settings
 
+from runs.actors import Actor
+from runs.assistants import assistant
 from runs.errors import (
     CheckpointNotFound,
     InvalidJSON,
@@ -17,8 +20,9 @@ from runs.errors import (
     UnknownAssistant,
     UnsupportedStrategyError,
 )
-from runs.models import Run, Thread
+from runs.models import Run, Thread, new_id
 from runs.services.runs import get_run, queue_position, queue_positions
+from runs.services.threads import create_thread
 from runs.states import CancelAction, DisconnectMode, MultitaskStrategy, RunStatus, ThreadStatus
 from tests.support.factories import (
     cancel,
@@ -33,6 +37,7 @@ from tests.support.factories import (
     running,
     step,
     stored,
+    try_claim,
 )
 from tests.support.fixtures import Outbox
 
@@ -204,6 +209,55 @@ def test_runs_wait_in_the_order_of_acceptance_and_know_their_place() -> None:
     assert queue_positions(thread.pk) == {second.pk: 0, third.pk: 1}
 
 
+def test_a_scheduled_run_holds_nobody_back() -> None:
+    thread = make_thread()
+    late, soon = (make_run(thread, after_seconds=seconds) for seconds in (7200, 3600))
+    first, second = make_run(thread), make_run(thread)
+    places = {first.pk: 0, second.pk: 1, soon.pk: 2, late.pk: 3}
+    assert queue_positions(thread.pk) == places
+    assert {run.pk: queue_position(run) for run in (first, second, soon, late)} == places
+    assert try_claim(second) is None
+    assert try_claim(first) is not None
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"timeout_seconds": math.nan},
+        {"timeout_seconds": math.inf},
+        {"timeout_seconds": 0},
+        {"timeout_seconds": -1},
+        {"after_seconds": math.nan},
+        {"after_seconds": math.inf},
+        {"after_seconds": -1},
+        {"after_seconds": 1e300},
+        {"max_attempts": 0},
+        {"max_attempts": -1},
+        {"max_attempts": 2**31},
+        {"model_name": "m" * 129},
+        {"model_name": "\x00"},
+        {"on_disconnect": "explode"},
+    ],
+    ids=str,
+)
+def test_what_cannot_be_stored_or_kept_is_refused_and_nothing_is_written(asked: dict[str, Any]) -> None:
+    thread = make_thread()
+    with pytest.raises(InvalidRequest):
+        make_run(thread, **asked)
+    assert not thread.runs.exists()
+
+
+@pytest.mark.parametrize("seconds", [0, -1, math.nan, math.inf])
+def test_an_assistant_without_a_time_to_execute_is_refused(seconds: float) -> None:
+    with pytest.raises(ValueError, match="timeout_seconds"):
+        assistant(timeout_seconds=seconds)
+
+
+def test_a_thread_that_cannot_be_stored_is_not_one_that_exists() -> None:
+    with pytest.raises(IntegrityError):
+        create_thread(actor=Actor("nobody"), thread_id=new_id())
+
+
 def test_the_queue_of_a_thread_is_bounded(settings: Settings) -> None:
     settings.RUNS = {**settings.RUNS, "MAX_QUEUED_RUNS": 2}
     thread = make_thread()
@@ -250,9 +304,9 @@ def test_an_unknown_thread_is_made_only_if_the_caller_says_so() -> None:
 
 def test_a_strangers_thread_looks_like_a_missing_one() -> None:
     thread = make_thread(make_actor("ada"))
-    for create_thread in (False, True):
+    for make_it in (False, True):
         with pytest.raises(ThreadNotFound):
-            create(thread, actor=make_actor("eve"), create_thread=create_thread)
+            create(thread, actor=make_actor("eve"), create_thread=make_it)
     assert not Run.objects.exists()
 
 

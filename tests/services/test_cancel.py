@@ -52,9 +52,7 @@ def test_a_pending_run_is_interrupted_and_settled_and_its_message_revoked(outbox
     cancel(run)
     run = stored(run)
     assert (run.status, run.is_settled, run.dispatched_at) == (RunStatus.INTERRUPTED, True, None)
-    assert outbox.commands() == ["revoke"]
-    assert outbox.told[0][1]["task_id"] == str(run.pk)
-    assert not outbox.told[0][1]["terminate"]
+    assert outbox.told == [("revoke", {"task_id": str(run.pk)})]
 
 
 def test_a_cancel_while_it_waits_frees_the_way_for_the_next(outbox: Outbox, commits: None) -> None:
@@ -153,6 +151,20 @@ def test_force_also_asks_for_the_death_of_the_process(outbox: Outbox, commits: N
     outbox.clear()
     cancel_run(run_id=run.pk, actor=SYSTEM, force=True)
     assert outbox.told == []
+
+
+def test_force_ends_what_has_timed_out_and_does_not_leave(outbox: Outbox, commits: None) -> None:
+    run = make_overdue(running(make_thread()))
+    time_out_run(run_id=run.pk, attempt=1, actor=SYSTEM)
+    outbox.clear()
+    assert cancel_run(run_id=run.pk, actor=SYSTEM, force=True).status == RunStatus.TIMEOUT
+    assert outbox.told == [("force_stop_run", {"run_id": str(run.pk), "attempt": 1})]
+    assert stored(run).cancel_action is None
+    with pytest.raises(NotCancellable):
+        cancel(run)
+    leave(run)
+    with pytest.raises(NotCancellable):
+        cancel_run(run_id=run.pk, actor=SYSTEM, force=True)
 
 
 def test_interrupt_keeps_every_step_whose_head_move_was_committed() -> None:

@@ -14,10 +14,12 @@ from django.db import DatabaseError, connection
 from pytest_django import Settings
 
 from runs import dispatch, sentinel
-from runs.models import Worker
+from runs.locks import LockedThread
+from runs.models import Run, Worker
 from runs.scheduler import Scheduler
 from runs.sentinel import KEY, Sentinel
 from runs.services import recover, retention
+from runs.services.transition import dispatch_next
 from tests.support.factories import expire, make_run, make_thread, make_worker, stored
 from tests.support.fixtures import Outbox
 
@@ -87,10 +89,11 @@ def test_an_item_that_fails_is_passed_over(error: Exception, outbox: Outbox, mon
     bad, good = (make_run(make_thread()) for _ in range(2))
     recover.forget_dispatches()
     outbox.clear()
-    dispatch_next = recover.dispatch_next
-    monkeypatch.setattr(
-        recover, "dispatch_next", lambda locked: fail(error)() if bad in locked.runs else dispatch_next(locked)
-    )
+
+    def dispatch_but_one(locked: LockedThread) -> Run | None:
+        return fail(error)() if bad in locked.runs else dispatch_next(locked)
+
+    monkeypatch.setattr(recover, "dispatch_next", dispatch_but_one)
     Scheduler().sweep()
     assert outbox.published == [good.pk]
     assert stored(bad).dispatched_at is None

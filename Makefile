@@ -10,10 +10,11 @@ DEV := .venv/.installed-dev
 TOOLS := SECRET_KEY=only-for-tools DATABASE_URL=postgresql://nobody@127.0.0.1:1/none REDIS_URL=redis://127.0.0.1:1/0 \
 	RUNYARD_HOME=/nonexistent
 SCHEMA := docs/reference/openapi.yaml
+JS := tests/contract/javascript
 
 .DEFAULT_GOAL := help
-.PHONY: help up demo test test-races test-revoke test-crashes format lint types imports migrations deploy-check \
-	schema schema-check check clean
+.PHONY: help up demo test test-contract test-races test-revoke test-crashes format lint types imports migrations \
+	deploy-check schema schema-check check clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 15
@@ -26,6 +27,9 @@ demo: $(DEV) ## a tour with langgraph-sdk over a document (FILE=..., default the
 
 test: $(DEV) ## the everyday suite, with engines of its own
 	@$(PY) -m pytest $(ARGS)
+
+test-contract: $(DEV) $(JS)/node_modules/.installed ## the official clients, in Python and in JavaScript (needs Node.js)
+	@$(PY) -m pytest --timeout=300 tests/contract/test_python_*.py $(JS) $(ARGS)
 
 test-races: $(DEV) ## every round of the races
 	@RUNYARD_TEST_SCALE=1 $(PY) -m pytest --timeout=900 tests/races $(ARGS)
@@ -85,4 +89,10 @@ $(RUNTIME): .venv/.created requirements.txt
 $(DEV): $(RUNTIME) requirements-dev.txt
 	@echo "installing what its tests and tools need into .venv"
 	@$(PY) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+$(JS)/node_modules/.installed: $(JS)/package.json $(JS)/package-lock.json
+	@command -v npm >/dev/null || { echo "The JavaScript client needs Node.js 20.19 or newer with npm" >&2; exit 1; }
+	@echo "installing LangGraph's JavaScript client into $(JS)/node_modules"
+	@cd $(JS) && npm ci --no-audit --no-fund --loglevel=error
 	@touch $@

@@ -12,7 +12,7 @@ from rest_framework.response import Response
 from runs.api.fields import IdField, QueryFlagField, QuerySerializer, StrictSerializer
 from runs.api.links import join_headers
 from runs.api.view import ApiView
-from runs.api.waiting import settled
+from runs.api.waiting import give_back_connection, settled
 from runs.conf import runs_settings
 from runs.errors import RunNotFound
 from runs.models import Run
@@ -67,6 +67,7 @@ class CancelView(ApiView):
 
 def answer_when_settled(run: Run) -> Response:
     """204 when the run's executor has left; 202 if that takes too long."""
+    give_back_connection()
     done = async_to_sync(settled)(run.pk, within=runs_settings().CANCEL_WAIT_SECONDS)
     return Response(status=204 if done else 202, headers=join_headers(run))
 

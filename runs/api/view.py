@@ -12,6 +12,7 @@ from runs.actors import Actor
 from runs.api.authentication import actor_of
 from runs.api.body import NOTHING, read_json
 from runs.api.fields import QuerySerializer, StrictSerializer, parse_uuid
+from runs.api.waiting import give_back_connection
 from runs.errors import InvalidJSON, InvalidRequest
 
 _PATH_IDS = {"thread_id": "thread", "run_id": "run", "checkpoint_id": "checkpoint", "assistant_id": "assistant"}
@@ -50,8 +51,10 @@ class ApiView(APIView):
         self.query = checked(self.queries.get(method, QuerySerializer).of(request))
 
     def finalize_response(self, request: Request, response: Response, *args: Any, **kwargs: Any) -> Response:
-        """What belongs to one caller is kept by no cache."""
+        """What belongs to one caller is kept by no cache; while it streams, no database connection is kept for it."""
         response.headers.setdefault("Cache-Control", "no-store")
+        if response.streaming:
+            give_back_connection()  # Django would do so at the end of the stream, and the pool is small
         return super().finalize_response(request, response, *args, **kwargs)
 
     @property

@@ -4,6 +4,7 @@ import asyncio
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
@@ -251,6 +252,23 @@ def test_more_clients_join_than_the_server_has_connections(
         assert client.runs.get(thread["thread_id"], run["run_id"])["status"] == "running"
     finish(attempt, answer=42)
     assert [answer.result(timeout=20) for answer in joining] == [{"answer": 42}] * 8
+
+
+def test_more_clients_watch_than_the_server_has_connections(
+    client: SyncLangGraphClient, thread: "SdkThread", aside: ThreadPoolExecutor
+) -> None:
+    thread_id, run_id = thread["thread_id"], client.runs.create(thread["thread_id"], "echo")["run_id"]
+    attempt = claim(Run.objects.get(pk=UUID(run_id)))
+    with ExitStack() as watched:
+        for _ in range(6):
+            stream = client.http.client.stream("GET", f"/threads/{thread_id}/runs/{run_id}/stream")
+            assert watched.enter_context(stream).status_code == 200
+        stopping = [aside.submit(client.runs.cancel, thread_id, run_id, wait=True) for _ in range(6)]
+        wait_until(lambda: client.runs.get(thread_id, run_id)["status"] == "interrupted", "the cancel to be accepted")
+        for _ in range(20):
+            assert client.runs.get(thread_id, run_id)["stopping"] is True  # type: ignore[typeddict-item] # ours
+        leave(attempt)
+        assert [answer.result(timeout=20) for answer in stopping] == [None] * 6
 
 
 def test_join_of_an_unknown_run(client: SyncLangGraphClient, thread: "SdkThread") -> None:

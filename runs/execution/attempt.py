@@ -82,11 +82,13 @@ def _wait_until_free(slot: Slot, pid: int) -> None:
 
 
 def _wait_for_life(slot: Slot) -> UUID | None:
-    """The worker row is written while the pool starts, and anew after a burial."""
-    deadline = time.monotonic() + CLAIM_WAIT_SECONDS
-    while (worker_id := slot.table.worker_id) is None and time.monotonic() < deadline:
+    """The worker row is written while the pool starts, and anew after a burial, which only an expiry can precede."""
+    table, deadline = slot.table, time.monotonic() + CLAIM_WAIT_SECONDS
+    while time.monotonic() < deadline:
+        if table.worker_id is not None and table.lease_confirmed:
+            return table.worker_id
         time.sleep(LOOK_EVERY_SECONDS)
-    return worker_id
+    return None
 
 
 class AttemptExecutor:

@@ -43,9 +43,7 @@ def claim_run(*, run_id: UUID, worker_id: UUID) -> Run | None:
         return None
     first = locked.first_in_queue()
     alive = Worker.objects.filter(pk=worker_id, buried_at=None).exists()
-    if first is None or not alive:
-        return None
-    if first.pk != run.pk:
+    if first is None or first.pk != run.pk or not alive:
         dispatch_next(locked)
         return None
     _begin_attempt(locked, first, worker_id)
@@ -167,8 +165,9 @@ def executor_gone(
 ) -> Run | None:
     """End the lease of an attempt that nothing executes any more, and do what its row asks.
 
-    A terminal run is settled. A running one goes back to pending, or ends as `attempts_exhausted`; only a crash
-    counts towards that. The head does not move. Returns None if this worker does not hold this attempt any more.
+    A terminal run is settled. A running one goes back to pending, or ends as `attempts_exhausted`: a crash counts
+    towards that, and so does an executor that has left without being able to say how its attempt ended. The head does
+    not move. Returns None if this worker does not hold this attempt any more.
     """
     found = lock_run_of_thread(run_id)
     if found is None:

@@ -7,12 +7,14 @@ from collections.abc import Iterator
 import pytest
 from pytest_django import Settings
 
+from runs.actors import Actor
 from runs.models import Run, Worker
 from runs.scheduler import Scheduler
+from runs.services.cancel import cancel_run
 from runs.states import RunStatus
 from tests.support.assistants import ANSWER, is_alive
 from tests.support.factories import make_run, make_thread
-from tests.support.ledger import entries, events, open_gate, wait_for_entry, wait_until
+from tests.support.ledger import entries, events, open_gate, wait_for_entry, wait_for_silence, wait_until
 from tests.support.stage import empty_queue, error_of, head_values, wait_for_status, wait_until_settled
 from tests.support.worker import WorkerProcess
 
@@ -89,6 +91,18 @@ def test_terminated_child_hands_its_run_back(worker: WorkerProcess, kind: str) -
     assert not is_alive(child)
 
 
+def test_crash_after_an_interruption_is_no_revoke(worker: WorkerProcess) -> None:
+    """The process that was interrupted bears no mark: the next run that is killed in it is recovered as a crash."""
+    victims = [started("sync_code") for _ in range(2)]
+    for victim, _ in victims:
+        cancel_run(run_id=victim.pk, actor=Actor("operator"))
+        wait_until_settled(victim.pk)
+    run = make_run(make_thread(), assistant="killed_once")
+    run = wait_for_status(run.pk, RunStatus.SUCCESS)
+    assert entries(run.pk, "start")[0].pid in {child for _, child in victims}
+    assert (run.attempt, run.crashes, run.cancelled_by) == (2, 1, "")
+
+
 # Whole workers
 
 
@@ -121,6 +135,34 @@ def swept_clean(scheduler: Scheduler) -> bool:
     """Sweep once; whether no worker holds a run any more."""
     scheduler.sweep()
     return not Run.objects.leased().exists()
+
+
+def test_cut_off_worker(own_queue: None, settings: Settings) -> None:
+    """Its main process stands still, its child does not: that pauses, is replaced, and leaves when it can be told."""
+    settings.RUNS = {**settings.RUNS, **SOON}
+    scheduler = Scheduler()
+    with WorkerProcess(concurrency=1, runs=SOON) as cut_off:
+        run, child = started("emitter")
+        cut_off.send(signal.SIGSTOP)
+        wait_for_silence(run.pk)
+        with WorkerProcess(concurrency=1, runs=SOON):
+            wait_until(lambda: swept_clean(scheduler), "the worker to be buried")
+            second = wait_for_entry(run.pk, "start", attempt=2)
+            cut_off.send(signal.SIGCONT)
+            assert wait_for_entry(run.pk, "left", attempt=1).pid == child
+            open_gate(run.pk)
+            run = wait_for_status(run.pk, RunStatus.SUCCESS)
+        wait_until(lambda: lives(cut_off) == [False, True], "the worker to begin a new life")
+        assert is_alive(child)
+    assert (run.attempt, run.crashes, head_values(run)) == (2, 1, ANSWER)
+    beats = [entry for entry in entries(run.pk, "beat") if entry.attempt == 1]
+    assert beats[-1].time < second.time
+
+
+def lives(worker: WorkerProcess) -> list[bool]:
+    """Whether each life of the worker's process is still going on, in order."""
+    rows = Worker.objects.filter(host__endswith=f":{worker.pid}").order_by("started_at")
+    return [row.buried_at is None for row in rows]
 
 
 # Shutdown

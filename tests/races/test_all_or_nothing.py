@@ -66,6 +66,6 @@ def test_nobody_sees_a_displacement_before_the_new_run_exists(strategy: Multitas
 
 
 def test_a_publish_that_fails_fails_nothing(outbox: Outbox) -> None:
-    with mock.patch("celery.app.base.Celery.send_task", side_effect=ConnectionError):
+    with mock.patch("runs.broker.send_task", side_effect=ConnectionError):
         run = make_run(make_thread())
     assert Run.objects.get(pk=run.pk).dispatches == 1

@@ -8,8 +8,10 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.db import OperationalError
 
 from runs.errors import RunError
+from runs.locks import is_lock_timeout
 from runs.models import Run, Thread, Worker
 from runs.services import recover, retention, workers
 from runs.services.cancel import cancel_run, cancel_runs
@@ -148,7 +150,9 @@ VERBS: list[Callable[[Hand, Thread], Any]] = [
 
 
 @pytest.mark.timeout(600)
-def test_random_verbs_from_eight_callers_never_deadlock_and_leave_everything_consistent() -> None:
+def test_random_verbs_from_eight_callers_never_deadlock_and_leave_everything_consistent(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     for _ in range(5):
         make_thread()
     hands = [Hand(seed, make_worker()) for seed in range(8)]
@@ -156,3 +160,9 @@ def test_random_verbs_from_eight_callers_never_deadlock_and_leave_everything_con
         for _ in range(rounds(600)):
             outcomes = callers([partial(hand.act) for hand in hands])
             assert outcomes == [None] * 8
+    left_to_the_next_sweep = [record.exc_info[1] for record in caplog.records if record.exc_info]
+    assert [
+        error
+        for error in left_to_the_next_sweep
+        if not (isinstance(error, OperationalError) and is_lock_timeout(error))
+    ] == []

@@ -13,7 +13,7 @@ from runs.services.recover import recover_stalled_runs
 from runs.states import RunStatus
 from tests.support.assistants import ANSWER, is_alive
 from tests.support.factories import make_run, make_thread
-from tests.support.ledger import entries, events, open_gate, wait_for_entry, wait_until
+from tests.support.ledger import entries, events, open_gate, wait_for_entry, wait_for_silence, wait_until
 from tests.support.stage import error_of, head_values, settlement, wait_for_status, wait_until_settled
 from tests.support.worker import WorkerProcess
 
@@ -157,22 +157,11 @@ def renewal_held_up(worker: WorkerProcess) -> Iterator[Worker]:
         yield Worker.objects.select_for_update().get(host__endswith=f":{worker.pid}", buried_at=None)
 
 
-def wait_for_pause(run: Run) -> None:
-    """The run's executor has stopped at its next emit."""
-    seen = [0]
-
-    def is_silent() -> bool:
-        seen.append(len(entries(run.pk)))
-        return len(seen) > 50 and seen[-1] == seen[-50]  # half a second: fifty beats have not come
-
-    wait_until(is_silent, "the executor to pause")
-
-
 def test_executor_pauses_while_its_lease_is_not_confirmed(worker: WorkerProcess) -> None:
     """It asks nobody, and goes on when the lease is."""
     run, _ = started("emitter")
     with renewal_held_up(worker):
-        wait_for_pause(run)
+        wait_for_silence(run.pk)
         beats = len(entries(run.pk))
     wait_until(lambda: len(entries(run.pk)) > beats, "the executor to go on")
     open_gate(run.pk)
@@ -184,7 +173,7 @@ def test_paused_executor_is_interrupted(worker: WorkerProcess) -> None:
     """The pause is the executor's own code, and still heeds an order."""
     run, child = started("emitter")
     with renewal_held_up(worker):
-        wait_for_pause(run)
+        wait_for_silence(run.pk)
         settled = cancel_in_another_transaction(run)
     assert settled.status == RunStatus.INTERRUPTED
     assert events(run.pk) == ["start", "left"]

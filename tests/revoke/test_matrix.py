@@ -77,15 +77,13 @@ def test_queued(worker: WorkerProcess, way: str) -> None:
     """A run whose message nobody has taken never begins."""
     beside = make_run(make_thread(), assistant="neighbour")
     wait_for_entry(beside.pk, "start")
-    current_app.control.cancel_consumer("runs", reply=True, destination=[worker.name])
-    victim = make_run(make_thread(), assistant="sync_code")
-    assert queued_messages() == 1
-    successor = make_run(victim.thread, assistant="prompt", kwargs={"input": {"after": str(victim.pk)}})
-
     actor, stop = WAYS[way]
-    stop(victim)
-    wait_until_settled(victim.pk)
-    current_app.control.add_consumer("runs", destination=[worker.name])
+    with worker.not_consuming():
+        victim = make_run(make_thread(), assistant="sync_code")
+        wait_until(lambda: queued_messages() == 1, "the message to be back from a worker that had asked for one")
+        successor = make_run(victim.thread, assistant="prompt", kwargs={"input": {"after": str(victim.pk)}})
+        stop(victim)
+        wait_until_settled(victim.pk)
 
     assert_interrupted_by(actor, victim, began=False)
     assert_goes_on_with(successor, victim)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from celery import current_app
 from django.core.checks import run_checks
-from django.db import connection
+from django.db import OperationalError, connection
 from pytest_django import Settings
 
 
@@ -57,6 +57,14 @@ def test_the_database_must_be_read_committed(level: str, refused: list[str], com
         assert found() == []
     finally:
         set_isolation("read committed")
+
+
+def test_a_database_that_is_away_is_no_wrong_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    def away() -> None:
+        raise OperationalError
+
+    monkeypatch.setattr(connection, "cursor", away)
+    assert found(["default"]) == []
 
 
 def test_a_database_that_has_gone_is_noticed() -> None:

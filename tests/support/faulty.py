@@ -5,6 +5,7 @@ RUNYARD_TEST_FAULTS names the faults; see FAULTS.
 
 import os
 import signal
+import time
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -28,6 +29,17 @@ def break_things(**_: Any) -> None:
 
 def _note_revoked(request: Any = None, terminated: bool = False, signum: Any = None, **_: Any) -> None:
     note(request.id, 0, "revoked", terminated=terminated, signum=type(signum).__name__)
+
+
+@app.task(bind=True, name="tests.nap")
+def nap(self: Any) -> None:
+    """A task that is no run."""
+    note(self.request.id, 0, "start")
+    time.sleep(3600)
+
+
+def nothing() -> None:
+    """All is well."""
 
 
 def stock_revoke() -> None:
@@ -99,5 +111,5 @@ def no_fence() -> None:
 
 FAULTS: dict[str, Callable[[], None]] = {
     fault.__name__: fault
-    for fault in (stock_revoke, celery_only, slow_kill, kill_without_row, repeating_handler, deaf, no_fence)
+    for fault in (nothing, stock_revoke, celery_only, slow_kill, kill_without_row, repeating_handler, deaf, no_fence)
 }

@@ -9,8 +9,6 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from celery.app.base import Celery
-from celery.app.control import Control
 from pytest_django import Settings
 
 
@@ -34,19 +32,17 @@ class Outbox:
 @pytest.fixture
 def outbox(monkeypatch: pytest.MonkeyPatch) -> Outbox:
     """Record at the sending end, so that whatever decides about sending is the real thing."""
-    from runs import dispatch
+    from runs import broker, dispatch
 
     box = Outbox()
 
-    def send_task(_: Celery, name: str, *, task_id: str, args: tuple[str, ...], **options: Any) -> None:
+    def send_task(name: str, *, task_id: str, args: tuple[str, ...], **options: Any) -> None:
         assert (name, args) == (dispatch.EXECUTE_RUN, (task_id,))
         box.published.append(UUID(task_id))
 
-    def broadcast(_: Control, command: str, *, arguments: dict[str, Any], **options: Any) -> None:
-        box.told.append((command, arguments))
-
-    monkeypatch.setattr(Celery, "send_task", send_task)
-    monkeypatch.setattr(Control, "broadcast", broadcast)
+    monkeypatch.setattr(broker, "send_task", send_task)
+    monkeypatch.setattr(broker, "broadcast", lambda command, arguments: box.told.append((command, arguments)))
+    monkeypatch.setattr(broker, "revoke", lambda task_id: box.told.append(("revoke", {"task_id": task_id})))
     monkeypatch.setattr(dispatch._messenger, "post", lambda what, send: send())
     return box
 

@@ -84,6 +84,17 @@ def wait_until(condition: Callable[[], T | None], what: str, seconds: float = PA
     return value
 
 
+def wait_for_silence(run: UUID | str) -> None:
+    """Return when nothing has been done for the run for as long as fifty beats take."""
+    counts = [0]
+
+    def is_silent() -> bool:
+        counts.append(len(entries(run)))
+        return len(counts) > 50 and counts[-1] == counts[-50]
+
+    wait_until(is_silent, f"run {run} to fall silent")
+
+
 def open_gate(name: object) -> None:
     """Let whoever waits at this gate pass, in any process, now and later."""
     _file(f"{name}.gate").touch()

@@ -6,6 +6,8 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -92,6 +94,17 @@ class WorkerProcess:
         """The pids of the pool."""
         return {child.pid for child in psutil.Process(self.pid).children()}
 
+    @contextmanager
+    def not_consuming(self) -> Iterator[None]:
+        """In this block the worker takes no message."""
+        from celery import current_app
+
+        assert current_app.control.cancel_consumer("runs", reply=True, destination=[self.name], limit=1, timeout=5.0)
+        try:
+            yield
+        finally:
+            current_app.control.add_consumer("runs", destination=[self.name])
+
     def send(self, signum: signal.Signals) -> None:
         """Send a signal to the main process."""
         os.kill(self.pid, signum)
@@ -105,5 +118,7 @@ class WorkerProcess:
         """End the main process and every child, whatever state they are in."""
         if self.process is None:
             return
+        children = [] if self.process.poll() is not None else psutil.Process(self.pid).children(recursive=True)
         kill_group(self.pid)
         self.process.wait(STOP_SECONDS)
+        psutil.wait_procs(children, STOP_SECONDS)

@@ -20,7 +20,6 @@ from runs.states import CancelAction, RunStatus
 from tests.support.api import Api, assert_problem
 from tests.support.factories import claim, create, finish, make_actor, make_run, make_thread, running, step
 
-
 #: The server reads from threads of its own, which see committed rows.
 pytestmark = pytest.mark.django_db(transaction=True)
 

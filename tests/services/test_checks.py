@@ -63,8 +63,9 @@ def test_a_database_that_is_away_is_no_wrong_setting(monkeypatch: pytest.MonkeyP
     def away() -> None:
         raise OperationalError
 
-    monkeypatch.setattr(connection, "cursor", away)
-    assert found(["default"]) == []
+    with monkeypatch.context() as outage:
+        outage.setattr(connection, "cursor", away)
+        assert found(["default"]) == []
 
 
 def test_a_database_that_has_gone_is_noticed() -> None:

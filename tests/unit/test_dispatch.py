@@ -1,7 +1,6 @@
 """What is sent after a commit: on commit only, bounded, and a broker that is away fails and slows nobody."""
 
 import threading
-import time
 from typing import Any
 from unittest import mock
 
@@ -64,33 +63,6 @@ def test_the_message_carries_ids_and_no_input(monkeypatch: pytest.MonkeyPatch) -
     dispatch.publish_on_commit(published)
     assert sent[0]["args"] == (str(published.pk),)
     assert "secret" not in repr(sent)
-
-
-def test_a_broker_that_is_away_fails_nothing_and_is_left_alone_for_a_while() -> None:
-    with mock.patch.object(broker, "send_task", side_effect=ConnectionError) as send:
-        for _ in range(3):
-            dispatch.publish_on_commit(run())
-    assert send.call_count == 1
-
-
-def test_when_the_break_is_over_one_caller_tries_and_its_success_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    with mock.patch.object(broker, "send_task", side_effect=ConnectionError):
-        dispatch.publish_on_commit(run())
-    later = time.monotonic() + 3600
-    monkeypatch.setattr("runs.dispatch.time.monotonic", lambda: later)
-    with mock.patch.object(broker, "send_task") as send:
-        for _ in range(3):
-            dispatch.publish_on_commit(run())
-    assert send.call_count == 3
-
-
-def test_a_broker_that_is_known_to_be_back_is_used_at_once() -> None:
-    with mock.patch.object(broker, "send_task", side_effect=ConnectionError):
-        dispatch.publish_on_commit(run())
-    dispatch.broker_is_back()
-    with mock.patch.object(broker, "send_task") as send:
-        dispatch.publish_on_commit(run())
-    assert send.call_count == 1
 
 
 def test_telling_workers_does_not_hold_up_the_caller() -> None:

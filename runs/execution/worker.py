@@ -9,11 +9,11 @@ from typing import Any
 
 from billiard.process import current_process
 from celery import signals
+from django.core.checks import run_checks
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 
 from runs import __version__
-from runs.assistants import registry
 from runs.execution.connections import begin_async_thread
 from runs.execution.keeper import Keeper
 from runs.execution.replacement import ReplaceDeadChildren
@@ -49,17 +49,16 @@ def current_keeper() -> Keeper | None:
 def on_worker_init(sender: Any = None, **_: Any) -> None:
     """In the main process, before the pool is forked: the shared memory and the assistants' modules.
 
-    Exits if the worker could execute nothing: another exception would be logged by Celery, and the worker would start.
+    Exits if the worker could execute nothing, or not as promised: another exception would be logged by Celery, and the
+    worker would start.
     """
     from runs.execution import control  # noqa: F401 - registers the commands, over Celery's own
 
     if "prefork" not in getattr(sender.pool_cls, "__module__", str(sender.pool_cls)):
         raise SystemExit(_PREFORK_ONLY)
     _process.table = SlotTable()
-    try:
-        registry.registered()
-    except ImproperlyConfigured as error:
-        raise SystemExit(str(error)) from error
+    if wrong := [found for found in run_checks(tags=["runs"]) if found.is_serious()]:
+        raise SystemExit("\n".join(map(str, wrong)))
     sender.app.steps["consumer"].add(ReplaceDeadChildren)
     connections.close_all()
 

@@ -58,11 +58,20 @@ def test_an_unknown_run_cannot_be_claimed() -> None:
     assert claim_run(run_id=Run().pk, worker_id=make_worker().pk) is None
 
 
-def test_a_buried_worker_claims_nothing() -> None:
+def test_a_buried_worker_claims_nothing_and_the_run_is_called_again(outbox: Outbox, commits: None) -> None:
     run, worker = make_run(make_thread()), make_worker()
     bury(worker)
+    outbox.clear()
     assert try_claim(run, worker) is None
-    assert stored(run).status == RunStatus.PENDING
+    assert (stored(run).status, outbox.published) == (RunStatus.PENDING, [run.pk])
+
+
+def test_a_claim_that_a_burial_beats_hands_the_turn_on(outbox: Outbox, commits: None) -> None:
+    run, worker = make_run(make_thread()), make_worker()
+    bury(worker)
+    outbox.clear()
+    assert try_claim(run, worker) is None
+    assert outbox.published == [run.pk]
 
 
 def test_an_unknown_worker_claims_nothing() -> None:

@@ -247,7 +247,8 @@ def test_thread_in_an_own_section_goes_on(attempt: LocalAttempt) -> None:
             spin(0.1)
             ended.set()
 
-    _, outcome = in_thread(work)
+    with attempt.guard.assistant_code():
+        _, outcome = in_thread(work)
     entered.wait()
     attempt.order()
     assert outcome.result(PATIENCE_SECONDS) == "RunCancelled"
@@ -286,7 +287,13 @@ def test_thread_that_stays(attempt: LocalAttempt) -> None:
 
 def test_interrupted_thread_prints_nothing(attempt: LocalAttempt, capsys: pytest.CaptureFixture[str]) -> None:
     """It ended as it was told to; what it raises by itself is printed as ever."""
-    thread, _ = in_thread(spin)
+    with attempt.guard.assistant_code():
+        interrupted, outcome = in_thread(spin)
     attempt.order()
-    thread.join()
-    assert capsys.readouterr().err == ""
+    interrupted.join()
+    assert (outcome.result(), capsys.readouterr().err) == ("RunCancelled", "")
+
+    failing, outcome = in_thread(lambda: 1 / 0)
+    failing.join()
+    assert outcome.result() == "ZeroDivisionError"
+    assert "ZeroDivisionError: division by zero" in capsys.readouterr().err

@@ -119,9 +119,9 @@ class ModelThread:
         return DONE
 
     def claim(self, run: ModelRun, worker: int, *, alive: bool) -> str:
-        if run not in self.runs or self.leased or not self.queue or not alive:
+        if run not in self.runs or self.leased:
             return NOTHING
-        if self.queue[0] is not run:
+        if self.queue[:1] != [run] or not alive:
             self._dispatch()
             return NOTHING
         if run.attempt == 0:

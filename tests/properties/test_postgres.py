@@ -147,7 +147,7 @@ class Postgres:
     def _compare_queue(self, model: ModelThread, thread: Thread) -> None:
         first = lock_thread(thread.pk).first_in_queue()
         assert (first and first.pk) == (self._runs[model.queue[0]] if model.queue else None)
-        places = sorted(model.in_flight, key=lambda run: (run.attempt == 0, run.number))
+        places = sorted(model.in_flight, key=lambda run: (run.attempt == 0, not run.due, run.number))
         expected = {self._runs[run]: at for at, run in enumerate(places) if run.status == RunStatus.PENDING}
         assert queue_positions(thread.pk) == expected
 
@@ -217,4 +217,4 @@ def test_the_services_do_what_the_model_says() -> None:
 @pytest.mark.usefixtures("db", "assistants")
 def test_a_service_that_forgets_to_return_to_the_base_is_found_out(forgotten: str) -> None:
     with mock.patch(forgotten), pytest.raises(AssertionError):
-        run_state_machine_as_test(OnPostgres, settings=search(30, steps=30, shrink=False))
+        run_state_machine_as_test(OnPostgres, settings=search(30, steps=30))

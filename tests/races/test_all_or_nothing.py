@@ -1,12 +1,15 @@
 """A create that fails after it has displaced others: they go on, and nobody was told anything."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 from unittest import mock
 from uuid import UUID
 
 import pytest
-from django.db import DatabaseError
+from django.db import DatabaseError, OperationalError, connections
 
+from runs.errors import OutcomeUnknown
 from runs.models import Checkpoint, Run, RunEvent, Thread
 from runs.states import MultitaskStrategy
 from tests.support.factories import create, finish, make_run, make_thread, running, step
@@ -69,3 +72,38 @@ def test_a_publish_that_fails_fails_nothing(outbox: Outbox) -> None:
     with mock.patch("runs.broker.send_task", side_effect=ConnectionError):
         run = make_run(make_thread())
     assert Run.objects.get(pk=run.pk).dispatches == 1
+
+
+@contextmanager
+def connection_breaks_at_commit(*, done: bool) -> Iterator[None]:
+    """The answer to the next COMMIT is lost, with the commit done or not."""
+    wrapper = connections["default"]
+    commit = wrapper._commit  # type: ignore[attr-defined]
+
+    def commit_without_answer() -> None:
+        if done:
+            commit()
+        patched.stop()
+        wrapper.connection.close()
+        raise OperationalError("the connection is lost")
+
+    patched = mock.patch.object(wrapper, "_commit", commit_without_answer)
+    patched.start()
+    yield
+
+
+def test_a_create_whose_commit_was_done_but_not_answered_is_answered_and_published(outbox: Outbox) -> None:
+    thread = make_thread()
+    with connection_breaks_at_commit(done=True):
+        run = make_run(thread)
+    assert Run.objects.get(pk=run.pk).dispatches == 1
+    assert outbox.published == [run.pk]
+
+
+def test_a_create_whose_commit_may_not_have_been_done_says_so(outbox: Outbox) -> None:
+    thread = make_thread()
+    with connection_breaks_at_commit(done=False), pytest.raises(OutcomeUnknown) as unknown:
+        make_run(thread)
+    assert unknown.value.extra["thread_id"] == str(thread.pk)
+    assert not Run.objects.exists()
+    assert outbox.published == []

@@ -1,10 +1,15 @@
 """Rivals put exactly between two steps of a service: whoever holds the thread's lock wins, the other one learns it."""
 
+from functools import partial
+
 import pytest
+from django.db import transaction
 
 from runs.errors import Fenced, NotCancellable, ThreadBusy
-from runs.models import Run
+from runs.locks import lock_thread
+from runs.models import Checkpoint, Run, Thread
 from runs.services.cancel import cancel_run, cancel_runs
+from runs.services.progress import Report, report_progress
 from runs.states import RunStatus
 from tests.races import windows
 from tests.support.factories import (
@@ -21,7 +26,7 @@ from tests.support.factories import (
     try_claim,
 )
 from tests.support.fixtures import Outbox
-from tests.support.race import rival_before
+from tests.support.race import Rival, rival_before
 from tests.support.scale import rounds
 
 pytestmark = [pytest.mark.usefixtures("intact"), pytest.mark.timeout(300)]
@@ -104,3 +109,27 @@ def test_a_bulk_cancel_of_what_waits_spares_what_has_begun_meanwhile() -> None:
         assert cancel_runs(actor=SYSTEM, statuses=[RunStatus.PENDING]) == []
     run.refresh_from_db()
     assert run.status == RunStatus.RUNNING
+
+
+def test_a_report_does_not_wait_for_the_lock_of_the_thread() -> None:
+    """Whoever inserts a row that refers to a locked one does not wait either: the locks are FOR NO KEY UPDATE."""
+    run = running(make_thread())
+    report = partial(report_progress, run_id=run.pk, attempt=1, report=Report(message_count=1))
+    with transaction.atomic():
+        lock_thread(run.thread_id)
+        assert Rival(report).start().wait_until_blocked_or_done().done
+        assert Rival(partial(insert_beside, run)).start().wait_until_blocked_or_done().done
+
+
+def test_the_same_insert_waits_for_a_plain_for_update() -> None:
+    run = running(make_thread())
+    inserting = Rival(partial(insert_beside, run))
+    with transaction.atomic():
+        Thread.objects.select_for_update().get(pk=run.thread_id)
+        assert not inserting.start().wait_until_blocked_or_done().done
+    inserting.outcome()
+
+
+def insert_beside(run: Run) -> None:
+    """A row that refers to the thread."""
+    Checkpoint.objects.create(thread_id=run.thread_id, step=0)

@@ -4,7 +4,7 @@ from uuid import UUID
 
 import pytest
 
-from runs.models import Run, Thread
+from runs.models import ClockTimestamp, Run, Thread
 from runs.services.retention import remove_deleted_runs
 from runs.services.threads import delete_run
 from runs.streaming.frames import END
@@ -74,7 +74,7 @@ def test_runs_come_in_the_order_in_which_they_began_and_not_in_which_they_were_a
     reading = loop.read_thread(thread.pk)
     late = make_run(thread, after_seconds=3600)
     early = over(thread)
-    Run.objects.filter(pk=late.pk).update(not_before=None)  # its time has come
+    Run.objects.filter(pk=late.pk).update(not_before=ClockTimestamp())  # its time has come
     late = claim(late)
     put(late, "1-0")
     end(late, last_frame=0)

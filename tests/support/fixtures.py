@@ -66,4 +66,5 @@ def intact(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     from runs.services.invariants import find_violations
 
-    assert [str(violation) for violation in find_violations()] == []
+    found = [str(violation) for violation in find_violations()]
+    assert found == [], found

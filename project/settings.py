@@ -146,6 +146,8 @@ SPECTACULAR_SETTINGS = {
         "MultitaskStrategy": "runs.states.MultitaskStrategy",
         "CancelAction": "runs.states.CancelAction",
         "DisconnectMode": "runs.states.DisconnectMode",
+        "OnCompletion": "runs.states.OnCompletion",
+        "OnCompletionOnThread": ["keep"],
     },
 }
 

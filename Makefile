@@ -13,8 +13,8 @@ SCHEMA := docs/reference/openapi.yaml
 JS := tests/contract/javascript
 
 .DEFAULT_GOAL := help
-.PHONY: help up demo test test-contract test-races test-revoke test-crashes format lint types imports migrations \
-	deploy-check schema schema-check check clean
+.PHONY: help up demo test test-contract test-browser test-races test-revoke test-crashes format lint types imports \
+	migrations deploy-check schema schema-check check clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 15
@@ -30,6 +30,9 @@ test: $(DEV) ## the everyday suite, with engines of its own
 
 test-contract: $(DEV) $(JS)/node_modules/.installed ## the official clients, in Python and in JavaScript (needs Node.js)
 	@$(PY) -m pytest --timeout=300 tests/contract/test_python_*.py $(JS) $(ARGS)
+
+test-browser: $(DEV) ## the playground and other origins, in a headless Chromium (CHROMIUM=..., default the one on PATH)
+	@$(PY) -m pytest --timeout=300 tests/browser $(ARGS)
 
 test-races: $(DEV) ## every round of the races
 	@RUNYARD_TEST_SCALE=1 $(PY) -m pytest --timeout=900 tests/races $(ARGS)

@@ -4,11 +4,12 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+from examples.sample import DOCUMENT
 from examples.text import Section, best_sentences, document_of, split_sections
 from runs.assistants import RunContext, assistant
 
 
-@assistant(resumable=True)
+@assistant(resumable=True, sample={"document": DOCUMENT, "sentences": 1, "pause": 1})
 def digest(run: RunContext, input: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Digest a document section by section: the sentences of each section that matter most.
 

@@ -2,13 +2,14 @@
 
 from typing import Any
 
+from examples.sample import DOCUMENT
 from examples.text import document_of, frequent_words, split_sections, words
 from runs.assistants import RunContext, assistant
 
 WORDS_A_MINUTE = 230
 
 
-@assistant
+@assistant(sample={"document": DOCUMENT, "count": 5})
 def keywords(run: RunContext, input: dict[str, Any]) -> dict[str, Any]:
     """Count what a document is about: its most frequent words, its length, and how long it takes to read.
 

@@ -6,11 +6,12 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from examples.sample import DOCUMENT
 from examples.text import document_of, split_sections, words
 from runs.assistants import RunContext, assistant
 
 
-@assistant(timeout_seconds=120)
+@assistant(timeout_seconds=120, sample={"document": DOCUMENT, "question": "How high can a tide be?", "count": 2})
 async def passages(run: RunContext, input: dict[str, Any]) -> dict[str, Any]:
     """Find the sentences of a document that come closest to a question.
 

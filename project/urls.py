@@ -5,9 +5,12 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularJSONAPIView, SpectacularRedocView, SpectacularSwaggerView
 
+from runs.api.playground import playground
+
 urlpatterns = [
     path("admin", RedirectView.as_view(pattern_name="admin:index"), name="admin-redirect"),
     path("admin/", admin.site.urls),
+    path("playground/", playground, name="playground"),
     path("openapi.json", SpectacularJSONAPIView.as_view(), name="openapi"),
     path("docs", SpectacularSwaggerView.as_view(url_name="openapi"), name="docs"),
     path("redoc", SpectacularRedocView.as_view(url_name="openapi"), name="redoc"),

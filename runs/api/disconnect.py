@@ -77,7 +77,9 @@ class Connection:
         ours.begin(self._leave_unless_open(ours))
 
     async def _leave_unless_open(self, ours: Hub) -> None:
-        await asyncio.sleep(runs_settings().DISCONNECT_GRACE)
+        grace = runs_settings().DISCONNECT_GRACE
+        await interest.keep(ours, self.run_id, grace)
+        await asyncio.sleep(grace)
         if not self._is_open:
             await _cancel_when_unwatched(ours, self.run_id)
 

@@ -14,6 +14,7 @@ class Assistant:
 
     `resumable`: a later attempt continues from the thread's head instead of starting over from the run's base.
     `timeout_seconds`: how long one attempt may take; None: as long as the server allows.
+    `sample`: an input to try it with; the playground offers it.
     """
 
     name: str
@@ -21,6 +22,7 @@ class Assistant:
     description: str = ""
     resumable: bool = False
     timeout_seconds: float | None = None
+    sample: Any = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function itself, as a unit test of it would."""
@@ -31,10 +33,15 @@ class Assistant:
 def assistant(function: AssistantFunction, /) -> Assistant: ...
 @overload
 def assistant(
-    *, resumable: bool = False, timeout_seconds: float | None = None
+    *, resumable: bool = False, timeout_seconds: float | None = None, sample: Any = None
 ) -> Callable[[AssistantFunction], Assistant]: ...
 def assistant(
-    function: AssistantFunction | None = None, /, *, resumable: bool = False, timeout_seconds: float | None = None
+    function: AssistantFunction | None = None,
+    /,
+    *,
+    resumable: bool = False,
+    timeout_seconds: float | None = None,
+    sample: Any = None,
 ) -> Assistant | Callable[[AssistantFunction], Assistant]:
     """Make a function of (run: RunContext, input) an assistant; see Assistant for the options.
 
@@ -50,6 +57,7 @@ def assistant(
             description=(function.__doc__ or "").strip(),
             resumable=resumable,
             timeout_seconds=timeout_seconds,
+            sample=sample,
         )
 
     return define if function is None else define(function)

@@ -88,6 +88,8 @@ class Hub:
         self._watches: dict[str, set[Watch]] = {}
         self._subscribed: dict[str, asyncio.Event] = {}
         self._pubsub: Any = None
+        self._sending = asyncio.Lock()
+        self._is_serving = False
         #: When the connection was lost last, by the monotonic clock.
         self.lost_at = float("-inf")
         self._tasks: set[asyncio.Task[None]] = set()
@@ -115,7 +117,8 @@ class Hub:
 
     @asynccontextmanager
     async def _watching(self, watch: Watch) -> AsyncIterator[Watch]:
-        if not self._tasks:
+        if not self._is_serving:
+            self._is_serving = True
             self.begin(self._listen())
             self.begin(self._look())
         self._watches.setdefault(watch.channel, set()).add(watch)
@@ -126,7 +129,7 @@ class Hub:
             watches = self._watches[watch.channel]
             watches.discard(watch)
             if not watches:
-                await self._unsubscribe(watch.channel)
+                self._unsubscribe(watch.channel)
 
     def begin(self, work: Coroutine[Any, Any, None]) -> None:
         """Run this beside everything else, outliving the request that asks for it; the loop keeps no task alive."""
@@ -142,23 +145,25 @@ class Hub:
         ready = self._subscribed.get(channel)
         if ready is None:
             ready = self._subscribed[channel] = asyncio.Event()
-            await self._send("subscribe", channel)
+            self.begin(self._send("subscribe", channel))
         with contextlib.suppress(TimeoutError):  # Redis is away; the reconnection will wake everybody
             async with asyncio.timeout(SUBSCRIBE_SECONDS):
                 await ready.wait()
 
-    async def _unsubscribe(self, channel: str) -> None:
+    def _unsubscribe(self, channel: str) -> None:
         del self._watches[channel]
         self._subscribed.pop(channel, None)
-        await self._send("unsubscribe", channel)
+        self.begin(self._send("unsubscribe", channel))
 
     async def _send(self, command: str, *channels: str) -> None:
-        if self._pubsub is None:
-            return  # the listener subscribes to everything when it has connected
-        try:
-            await getattr(self._pubsub, command)(*channels)
-        except (redis.RedisError, OSError, RuntimeError):
-            logger.debug("%s was not sent; the listener is reconnecting", command, exc_info=True)
+        """In the order of the calls, and never within a client's task: its end would break what all of them share."""
+        async with self._sending:
+            if self._pubsub is None:
+                return  # the listener subscribes to everything when it has connected
+            try:
+                await getattr(self._pubsub, command)(*channels)
+            except (redis.RedisError, OSError, RuntimeError):
+                logger.debug("%s was not sent; the listener is reconnecting", command, exc_info=True)
 
     async def _listen(self) -> None:
         while True:

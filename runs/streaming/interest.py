@@ -17,7 +17,7 @@ SETTLE_SECONDS = 5.0
 
 
 async def keep(hub: Hub, run_id: UUID, seconds: float) -> None:
-    """Have the interest last this long after a watcher has gone: to be called before it goes.
+    """Have the interest last this long: to be called when a watcher comes and before it goes.
 
     So a client that comes and goes on several web processes is not missed by one that looks in between.
     """

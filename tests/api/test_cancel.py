@@ -45,6 +45,7 @@ def test_waiting_for_a_settled_run_is_204_and_again(api: Api, thread: Thread, wa
         assert response["Content-Location"] == f"/threads/{thread.pk}/runs/{run.pk}"
 
 
+@pytest.mark.django_db(transaction=True)
 def test_waiting_ends_with_202_while_the_executor_is_still_leaving(
     api: Api, thread: Thread, settings: Settings
 ) -> None:

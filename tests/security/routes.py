@@ -57,6 +57,10 @@ def _run_body(world: World) -> Any:
     return {"assistant_id": "echo", "multitask_strategy": "interrupt"}
 
 
+def _stateless_body(world: World) -> Any:
+    return {"assistant_id": "echo", "on_completion": "keep"}
+
+
 def _bulk_body(world: World) -> Any:
     return {"thread_id": str(world.thread.pk), "run_ids": [str(world.waiting.pk)]}
 
@@ -84,6 +88,7 @@ CASES: dict[tuple[str, str], Case] = {
     ("state", "GET"): Case("object"),
     ("state-at", "POST"): Case("object", body=_checkpoint_body),
     ("state-checkpoint", "GET"): Case("object"),
+    ("thread-stream", "GET"): Case("object"),
     ("history", "GET"): Case("object"),
     ("history", "POST"): Case("object", body=lambda world: {"limit": 5}),
     ("runs", "GET"): Case("object"),
@@ -101,6 +106,12 @@ CASES: dict[tuple[str, str], Case] = {
     ("run", "DELETE"): Case("object", 204),
     ("run-cancel", "POST"): Case("object", 202, query="?action=rollback"),
     ("run-join", "GET"): Case("object"),
+    ("run-stream", "GET"): Case("object", query="?cancel_on_disconnect=1"),
+    ("run-stream", "POST"): Case("object", query="?action=rollback"),
+    ("stateless-runs", "POST"): Case("mine", body=_stateless_body),
+    ("stateless-stream", "POST"): Case("mine", body=_stateless_body),
+    ("stateless-wait", "POST"): Case("mine", body=_stateless_body),
+    ("stateless-batch", "POST"): Case("mine", body=lambda world: [_stateless_body(world)]),
     ("bulk-cancel", "POST"): Case("object", 204, body=_bulk_body),
 }
 

@@ -114,6 +114,7 @@ class Loop:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.run(_end_all_tasks())
         self.run(self.hub.close())
         self.run(self._loop.shutdown_default_executor())
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -150,6 +151,13 @@ class Loop:
 
 async def _new_hub() -> Hub:
     return Hub()
+
+
+async def _end_all_tasks() -> None:
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
 
 
 def show(item: Item) -> str:

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
-from uuid import uuid4
 
 from runs.assistants import registry
 from runs.models import Checkpoint, Run, Thread
@@ -30,13 +29,6 @@ def make_world(name: str) -> World:
     finish(running(thread), secret="of the owner")
     begun = running(thread)
     return World(thread=thread, checkpoint=step(begun, more=1), begun=begun, waiting=make_run(thread))
-
-
-def nowhere() -> World:
-    """A world that does not exist."""
-    return World(
-        thread=Thread(pk=uuid4()), checkpoint=Checkpoint(pk=uuid4()), begun=Run(pk=uuid4()), waiting=Run(pk=uuid4())
-    )
 
 
 @dataclass
@@ -95,13 +87,6 @@ CASES: dict[tuple[str, str], Case] = {
     ("runs", "POST"): Case("object", body=_run_body),
     ("run-wait", "POST"): Case("object", body=_run_body),
     ("run-create-stream", "POST"): Case("object", body=_run_body),
-    ("run-stream", "GET"): Case("object"),
-    ("run-stream", "POST"): Case("object"),
-    ("thread-stream", "GET"): Case("object"),
-    ("stateless-runs", "POST"): Case("mine", body=lambda world: {"assistant_id": "echo"}),
-    ("stateless-stream", "POST"): Case("mine", body=lambda world: {"assistant_id": "echo"}),
-    ("stateless-wait", "POST"): Case("mine", body=lambda world: {"assistant_id": "echo"}),
-    ("stateless-batch", "POST"): Case("mine", body=lambda world: [{"assistant_id": "echo"}]),
     ("run", "GET"): Case("object"),
     ("run", "DELETE"): Case("object", 204),
     ("run-cancel", "POST"): Case("object", 202, query="?action=rollback"),

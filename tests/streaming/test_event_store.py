@@ -1,6 +1,5 @@
 """What a client of any event store takes for granted: silence is alive, errors pass, nobody is told an end too soon."""
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -9,13 +8,14 @@ import pytest
 import redis
 
 from runs.models import Run
+from runs.services.recover import recover_stalled_runs
 from runs.streaming import log, reader
 from runs.streaming.connection import writer
-from runs.streaming.frames import END, Place
+from runs.streaming.frames import END, Frame, Place
 from runs.streaming.reader import Heartbeat
 from runs.streaming.sse import encode
-from tests.support.factories import claim, stored
-from tests.support.handwritten import end, finished_run, pending_run, put, put_end, retained, running_run
+from tests.support.factories import bury, claim, make_thread, make_worker, running, stored
+from tests.support.handwritten import end, finished_run, pending_run, put, retained, running_run
 from tests.support.ledger import wait_until
 from tests.support.reading import Loop, id_of
 
@@ -158,6 +158,7 @@ def test_wakes_that_never_come_hide_no_end(loop: Loop, monkeypatch: pytest.Monke
 
 
 def test_the_row_is_terminal_before_anybody_sees_an_end(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader, "MISSING_END_SECONDS", 3600.0)  # its reader is not to write it
     run = running_run()
     put(run, "1-0")
     append_end, seen = log.append_end, []
@@ -173,11 +174,24 @@ def test_the_row_is_terminal_before_anybody_sees_an_end(loop: Loop, monkeypatch:
     assert seen == ["success"]
 
 
-def test_frames_that_come_after_a_terminal_row_are_not_overtaken_by_an_end(loop: Loop) -> None:
-    """The end stands at the highest place there is: it cannot be read before a frame that was written before it."""
+def test_nothing_is_taken_after_the_end_and_nothing_before_it_is_lost(loop: Loop) -> None:
+    """The end stands at the highest place there is: no frame that was written before can come after it."""
     run = running_run()
+    put(run, "1-0", "1-1")
+    end(run, last_frame=1)
+    assert not log.append(run.pk, 1, [(2, "custom", "null")])
+    assert loop.read(run.pk).to_the_end() == ["1-0", "1-1", "end"]
+
+
+def test_a_run_that_is_lost_for_good_ends_its_streams_with_the_reason(loop: Loop) -> None:
+    worker = make_worker()
+    run = running(make_thread(), worker, max_attempts=1)
     put(run, "1-0")
-    put_end(run, last=0)
-    assert not log.append(run.pk, 1, [(1, "custom", json.dumps("late"))])
-    assert loop.read(run.pk).to_the_end() == ["1-0", "end"]
-    end(run, last_frame=0)
+    reading = loop.read(run.pk)
+    assert reading.wait_for(1) == ["1-0"]
+    bury(worker)
+    assert recover_stalled_runs() == 1
+    assert reading.to_the_end() == ["1-0", "end"]
+    ended = reading.items[-1]
+    assert isinstance(ended, Frame)
+    assert ended.payload["error"]["error"] == "attempts_exhausted"

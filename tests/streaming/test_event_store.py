@@ -57,6 +57,13 @@ def test_a_heartbeat_is_a_comment_that_no_client_takes_for_an_event() -> None:
     assert encode(Heartbeat()) == b": heartbeat\r\n\r\n"
 
 
+def test_a_frame_of_a_part_keeps_its_name_and_goes_with_its_mode() -> None:
+    """So a part of a graph is not taken for the whole."""
+    frame = Frame(Place(1, 1), "values|part:1", "{}")
+    shown = b"event: values|part:1\r\ndata: {}\r\nid: 1-1\r\n\r\n"
+    assert [encode(frame), encode(frame, ["values"]), encode(frame, ["updates"])] == [shown, shown, b""]
+
+
 def test_a_reader_before_the_first_frame_meets_no_end(loop: Loop) -> None:
     run = pending_run()
     reading = loop.read(run.pk)

@@ -22,6 +22,10 @@ class Client:
     def __init__(self, http: httpx.Client) -> None:
         self._http = http
 
+    def get(self, path: str) -> None:
+        """GET, whatever it answers."""
+        self._http.get(path).raise_for_status()
+
     def post(self, path: str, body: Any = None) -> Any:
         """POST; anything but success ends the benchmark."""
         response = self._http.post(path, json=body).raise_for_status()
@@ -37,6 +41,13 @@ class Client:
 def body_of(assistant: str) -> dict[str, str]:
     """What is posted."""
     return {"assistant_id": assistant, "if_not_exists": "create", "on_disconnect": "continue"}
+
+
+def ok(client: Client) -> float:
+    """GET /ok, which does nothing: how fast the machine is at the moment."""
+    began = time.perf_counter()
+    client.get("/ok")
+    return time.perf_counter() - began
 
 
 def create(client: Client) -> float:
@@ -84,6 +95,7 @@ def wait_for_metadata(lines: Iterator[str]) -> None:
 
 
 MEASURED: dict[str, Callable[[Client], float]] = {
+    "GET /ok": ok,
     "POST runs": create,
     "create to started": create_to_started,
     "runs/wait of a run without work": create_and_wait,
@@ -93,10 +105,13 @@ MEASURED: dict[str, Callable[[Client], float]] = {
 
 def measure(client: Client, count: int) -> Iterator[dict[str, Any]]:
     """One row for each of them."""
+    yardstick = 0.0
     for name, action in MEASURED.items():
         for _ in range(WARM_UP):
             action(client)
-        yield {"request": name, "n": count, **percentiles([action(client) for _ in range(count)])}
+        found = percentiles([action(client) for _ in range(count)])
+        yardstick = yardstick or found["p50_ms"]
+        yield {"request": name, "n": count, **found, "p50 / that of GET /ok": round(found["p50_ms"] / yardstick, 1)}
 
 
 def main() -> None:

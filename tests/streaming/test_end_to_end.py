@@ -22,8 +22,12 @@ pytestmark = [pytest.mark.usefixtures("db", "intact"), pytest.mark.timeout(300)]
 @pytest.fixture(scope="module")
 def web(db: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a web process that has a worker."""
-    options = {"RUNYARD_ASSISTANTS": registrations(), "RUNYARD_RUNS_SETTINGS": '{"DISCONNECT_GRACE": 0.2}'}
-    with ServerProcess(tmp_path_factory.mktemp("web"), **options) as server, WorkerProcess():
+    server = ServerProcess(
+        tmp_path_factory.mktemp("web"),
+        RUNYARD_ASSISTANTS=registrations(),
+        RUNYARD_RUNS_SETTINGS='{"DISCONNECT_GRACE": 0.2}',
+    )
+    with server, WorkerProcess():
         yield server.url
 
 

@@ -164,6 +164,21 @@ def test_only_the_creators_leaving_cancels_a_run(http: Http, here: str, there: s
     finish(watched)
 
 
+def test_a_run_is_not_cancelled_while_somebody_watches_it_through_another_process(
+    http: Http, here: str, there: str
+) -> None:
+    body = {"assistant_id": "echo", "on_disconnect": "cancel"}
+    with http.opened("POST", f"{here}/threads/{make_thread().pk}/runs/stream", body) as creating:
+        run = Run.objects.get(pk=UUID(creating.headers["content-location"].rpartition("/")[2]))
+        watching = ExitStack()
+        watching.enter_context(http.opened("GET", there + path(run, "/stream")))
+    abandoned = Run.objects.get(pk=leave_at_once(http, here, "/runs/stream", "cancel"))
+    wait_until(lambda: stored(abandoned).is_terminal, "the run that nobody watches to be interrupted")
+    assert stored(run).status == RunStatus.PENDING
+    watching.close()
+    wait_until(lambda: stored(run).is_terminal, "the run that nobody watches any more to be interrupted")
+
+
 def leave_at_once(http: Http, web: str, route: str, on_disconnect: str) -> UUID:
     """Create a run over this route, and go away as soon as it is accepted: its id."""
     body = {"assistant_id": "echo", "on_disconnect": on_disconnect}

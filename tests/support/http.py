@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any
 
 import httpx
 
@@ -41,7 +41,7 @@ def events_of(response: httpx.Response) -> list[Event]:
     """The server-sent events of an answer, when it has ended; heartbeats apart."""
     text = response.read().decode() if not response.is_closed else response.text
     found = [parse(frame.encode()) for frame in text.split("\r\n\r\n") if frame]
-    return [cast(Event, event) for event in found if event is not None]
+    return [event for event in found if event is not None]
 
 
 def names_of(response: httpx.Response) -> list[str]:

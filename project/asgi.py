@@ -6,4 +6,8 @@ from django.core.asgi import get_asgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
 
-application = get_asgi_application()
+_django = get_asgi_application()
+
+from runs.api.edge import guarded  # noqa: E402 (after the setup)
+
+application = guarded(_django)

@@ -1,7 +1,7 @@
 """What is refused before Django reads it: bodies that are too large, which it would first write to the disk in full."""
 
 import json
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from django.http import HttpRequest
@@ -9,16 +9,17 @@ from django.http import HttpRequest
 from runs.api.errors import MEDIA_TYPE, BodyTooLarge, problem_of
 from runs.conf import runs_settings
 
-Message = MutableMapping[str, Any]
+Scope = dict[str, Any]
+Message = Mapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-Application = Callable[[Message, Receive, Send], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 def guarded(application: Application) -> Application:
     """The application, for HTTP only, and with no body beyond RUNS["MAX_BODY_BYTES"]."""
 
-    async def guard(scope: Message, receive: Receive, send: Send) -> None:
+    async def guard(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
             await send({"type": "websocket.close"})  # the server answers 403
             return
@@ -30,7 +31,7 @@ def guarded(application: Application) -> Application:
     return guard
 
 
-def _bounded(scope: Message, receive: Receive) -> Receive:
+def _bounded(scope: Scope, receive: Receive) -> Receive:
     """Raises BodyTooLarge at the announced size, or as soon as more has arrived; no answer has begun then."""
     limit, arrived = runs_settings().MAX_BODY_BYTES, 0
     announced = dict(scope.get("headers", ())).get(b"content-length", b"0")
@@ -52,7 +53,7 @@ def _too_large(limit: int) -> BodyTooLarge:
     return BodyTooLarge(f"The request body is larger than {limit} bytes.")
 
 
-async def _refuse(scope: Message, error: BodyTooLarge, send: Send) -> None:
+async def _refuse(scope: Scope, error: BodyTooLarge, send: Send) -> None:
     problem = problem_of(error)
     assert problem is not None  # noqa: S101 (for the type checker)
     request = HttpRequest()

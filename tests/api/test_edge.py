@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pytest_django import Settings
 
-from runs.api.edge import Message, Receive, Send, guarded
+from runs.api.edge import Message, Receive, Scope, Send, guarded
 
 
 class Server:
@@ -27,7 +27,7 @@ class Server:
         self.sent.append(message)
 
 
-async def reader(scope: Message, receive: Receive, send: Send) -> None:
+async def reader(scope: Scope, receive: Receive, send: Send) -> None:
     """Reads the body to its end, as Django does, and answers."""
     while (await receive())["more_body"]:
         pass
@@ -36,7 +36,7 @@ async def reader(scope: Message, receive: Receive, send: Send) -> None:
 
 def ask(server: Server, **scope: Any) -> None:
     asked = {"type": "http", "path": "/threads", "headers": [], **scope}
-    asyncio.run(guarded(reader)(asked, server.receive, server.send))  # type: ignore[arg-type]
+    asyncio.run(guarded(reader)(asked, server.receive, server.send))
 
 
 @pytest.fixture(autouse=True)

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from functools import partial
+from typing import Any
 
 import pytest
 from django.db import OperationalError, connection, transaction
@@ -137,7 +138,7 @@ def test_a_request_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> No
     ]
     with transaction.atomic():
         hold(thread)
-        answers = [Rival(request).start().outcome() for request in requests]
+        answers: list[Any] = [Rival(request).start().outcome() for request in requests]
     for answer in answers:
         assert_problem(answer, 503, "thread_locked", "Nothing has changed")
         assert int(answer["Retry-After"]) > 0

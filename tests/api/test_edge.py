@@ -1,10 +1,10 @@
 """What the web process refuses before Django sees it: nothing of it reaches the disk or a view."""
 
-import asyncio
 import json
 from typing import Any
 
 import pytest
+from asgiref.sync import async_to_sync
 from pytest_django import Settings
 
 from runs.api.edge import Message, Receive, Scope, Send, guarded
@@ -36,7 +36,7 @@ async def reader(scope: Scope, receive: Receive, send: Send) -> None:
 
 def ask(server: Server, **scope: Any) -> None:
     asked = {"type": "http", "path": "/threads", "headers": [], **scope}
-    asyncio.run(guarded(reader)(asked, server.receive, server.send))
+    async_to_sync(guarded(reader))(asked, server.receive, server.send)
 
 
 @pytest.fixture(autouse=True)

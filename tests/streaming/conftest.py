@@ -1,6 +1,7 @@
 """Streams are written after commits and read by other connections, so everything here happens in committed rows."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
@@ -8,12 +9,15 @@ from django.conf import settings
 from django.test import override_settings
 
 from tests.support.fixtures import intact
-from tests.support.stage import stage
+from tests.support.stage import stage, swept
 
 if TYPE_CHECKING:
+    from tests.support.api import Api
+    from tests.support.client import Webs
     from tests.support.reading import Loop
+    from tests.support.worker import WorkerProcess
 
-__all__ = ["intact", "stage"]
+__all__ = ["intact", "stage", "swept"]
 
 
 @pytest.fixture(scope="module")
@@ -36,3 +40,30 @@ def loop(db: None) -> "Iterator[Loop]":
 
     with Loop() as loop:
         yield loop
+
+
+@pytest.fixture(scope="module")
+def webs(db: None, tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Webs]":
+    """Two web processes."""
+    from tests.support.emitters import web_process
+
+    with ExitStack() as stack:
+        first, second = (stack.enter_context(web_process(tmp_path_factory.mktemp("web"))) for _ in range(2))
+        yield first, second
+
+
+@pytest.fixture(scope="module")
+def worker(db: None, request: pytest.FixtureRequest) -> "Iterator[WorkerProcess]":
+    """A worker that knows the emitters; CONCURRENCY of the test's module says how many runs it executes at once."""
+    from tests.support.emitters import worker_process
+
+    with worker_process(concurrency=getattr(request.module, "CONCURRENCY", 2)) as worker:
+        yield worker
+
+
+@pytest.fixture
+def api(db: None) -> "Api":
+    """The owner of what the factories make, with a key."""
+    from tests.support.api import make_api
+
+    return make_api("ada")

@@ -11,7 +11,10 @@ from runs.streaming.connection import writer
 from runs.streaming.frames import Frame
 from runs.streaming.sse import encode
 from tests.support.reading import place
+from tests.support.server import ServerProcess
 from tests.support.web import Event, parse, request
+
+Webs = tuple[ServerProcess, ServerProcess]
 
 
 @dataclass
@@ -83,7 +86,7 @@ def creator(key: str, thread_id: Any) -> Client:
 
 def joiner(key: str, run_path: str, **query: Any) -> Client:
     """A client that joins the stream of the run at this path."""
-    return Client(key, f"{run_path}/stream?{urlencode(query)}")
+    return Client(key, f"{run_path}/stream?{urlencode(query, doseq=True)}")
 
 
 def path_of(run: Run) -> str:

@@ -3,10 +3,14 @@
 import asyncio
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from runs.assistants import RunContext, assistant
-from tests.support.assistants import present, wait_at_gate
+from tests.support import assistants, factories
+from tests.support.assistants import ignore_interruptions, present, wait_at_gate
+from tests.support.server import ServerProcess
+from tests.support.worker import WorkerProcess
 
 
 @assistant
@@ -45,10 +49,33 @@ def pages(run: RunContext, input: dict[str, Any]) -> Iterator[dict[str, int]]:
 
 
 @assistant
+def defiant(run: RunContext, input: Any) -> None:
+    """Emit, ignore every interruption until the test opens the gate named like the run, and emit again."""
+    with present(run):
+        run.emit("before")
+        ignore_interruptions(run)
+        run.emit("after")
+
+
+@assistant
 def failing(run: RunContext, input: Any) -> None:
     """Emit once and fail."""
     run.emit("last words")
     raise ValueError("kaput")
 
 
-ASSISTANTS = {name: f"{__name__}:{name}" for name in ("emitter", "async_emitter", "pages", "failing")}
+ASSISTANTS = {name: f"{__name__}:{name}" for name in ("emitter", "async_emitter", "pages", "defiant", "failing")}
+
+
+def web_process(directory: Path, *, pool_size: int = 4, **environment: str) -> ServerProcess:
+    """A web process that knows the emitters."""
+    names = {**factories.ASSISTANTS, **ASSISTANTS}
+    known = ",".join(f"{name}={path}" for name, path in names.items())
+    return ServerProcess(directory, pool_size=pool_size, RUNYARD_ASSISTANTS=known, **environment)
+
+
+def worker_process(**options: Any) -> WorkerProcess:
+    """A worker that knows the emitters; `runs` goes over settings.RUNS."""
+    names = {name: f"{assistants.__name__}:{name}" for name in assistants.ASSISTANTS}
+    runs = {"ASSISTANTS": {**names, **ASSISTANTS}, **options.pop("runs", {})}
+    return WorkerProcess(runs=runs, **options)

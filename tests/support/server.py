@@ -58,6 +58,17 @@ class ServerProcess:
         """What it has written so far."""
         return self._log.read_text(errors="replace")
 
+    @property
+    def pid(self) -> int:
+        """The process."""
+        assert self._process is not None
+        return self._process.pid
+
+    def stop(self) -> None:
+        """What a deployment does to it."""
+        assert self._process is not None
+        end(self._process, signal.SIGTERM, patience=STOP_SECONDS)
+
     def kill(self) -> None:
         """What a crash does to it."""
         assert self._process is not None

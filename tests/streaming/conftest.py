@@ -1,5 +1,6 @@
 """Streams are written after commits and read by other connections, so everything here happens in committed rows."""
 
+import json
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
@@ -43,12 +44,16 @@ def loop(db: None) -> "Iterator[Loop]":
 
 
 @pytest.fixture(scope="module")
-def webs(db: None, tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Webs]":
-    """Two web processes."""
+def webs(db: None, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Webs]":
+    """Two web processes; RUNS of the test's module goes over their settings.RUNS."""
     from tests.support.emitters import web_process
 
+    given = json.dumps(getattr(request.module, "RUNS", {}))
     with ExitStack() as stack:
-        first, second = (stack.enter_context(web_process(tmp_path_factory.mktemp("web"))) for _ in range(2))
+        first, second = (
+            stack.enter_context(web_process(tmp_path_factory.mktemp("web"), RUNYARD_RUNS_SETTINGS=given))
+            for _ in range(2)
+        )
         yield first, second
 
 

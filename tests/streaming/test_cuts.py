@@ -15,6 +15,8 @@ from tests.support.stage import wait_until_settled
 
 pytestmark = [pytest.mark.usefixtures("worker", "intact"), pytest.mark.timeout(400)]
 
+#: Fifty clients that come at once to a small machine need a while to be let in again.
+RUNS = {"DISCONNECT_GRACE": 10.0}
 CLIENTS = rounds(50)
 CLIENTS_OF_A_RUN = 5
 #: Every run executes while its clients are cut.

@@ -28,6 +28,8 @@ class Client:
     heartbeats: int = 0
     last_id: str | None = None
     ended: bool = False
+    #: How many times it was let in.
+    connections: int = 0
 
     @property
     def names(self) -> list[str]:
@@ -58,6 +60,7 @@ class Client:
         async with request(method, web + self.path, self.key, create, **headers) as response:
             assert response.status == 200, await response.text()
             self.path = response.headers.get("location", self.path)
+            self.connections += 1
             try:
                 async with asyncio.timeout(seconds):
                     await self._take(response.events(), most)
@@ -77,6 +80,27 @@ class Client:
             taken += 1
             if taken == most:
                 return
+
+
+@dataclass
+class Waiter:
+    """A client that waits for one answer: of join, of wait, or of a cancel that waits."""
+
+    key: str
+    path: str
+    method: str = "GET"
+    body: Any = None
+    #: 0: there are no headers yet.
+    status: int = 0
+    answer: str = ""
+
+    async def wait(self, web: str) -> "Waiter":
+        """Send the request and read its whole answer."""
+        async with request(self.method, web + self.path, self.key, self.body) as response:
+            self.status = response.status
+            self.path = response.headers.get("location", self.path)
+            self.answer = await response.text()
+        return self
 
 
 def creator(key: str, thread_id: Any) -> Client:

@@ -9,12 +9,15 @@ import pytest
 from django.conf import settings
 from django.test import override_settings
 
+from project.local.valkey import Valkey, ping
+from tests.support.engines import SessionEngines
 from tests.support.fixtures import intact
 from tests.support.stage import stage, swept
 
 if TYPE_CHECKING:
     from tests.support.api import Api
     from tests.support.client import Webs
+    from tests.support.guests import House
     from tests.support.reading import Loop
     from tests.support.worker import WorkerProcess
 
@@ -67,8 +70,27 @@ def worker(db: None, request: pytest.FixtureRequest) -> "Iterator[WorkerProcess]
 
 
 @pytest.fixture
+def redis_away(db: None, engines: SessionEngines) -> Iterator[Valkey]:
+    """The session's Redis, to be killed and started again; it is there again when the test is over."""
+    redis = engines.redis
+    assert redis is not None, "these tests need a Redis of their own"
+    yield redis
+    if not ping(redis.url):
+        redis.start()
+
+
+@pytest.fixture
 def api(db: None) -> "Api":
     """The owner of what the factories make, with a key."""
     from tests.support.api import make_api
 
     return make_api("ada")
+
+
+@pytest.fixture(scope="module")
+def house(loop: "Loop", webs: "Webs") -> "House":
+    """The two web processes, and the key of the one who owns what the factories make."""
+    from tests.support.api import make_api
+    from tests.support.guests import House
+
+    return House(loop, webs, make_api("ada").key)

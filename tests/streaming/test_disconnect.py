@@ -1,25 +1,18 @@
 """What becomes of a run when its clients go away, over two web processes. Nobody executes these runs but the test."""
 
 import asyncio
-import time
 from collections.abc import Callable
-from concurrent.futures import Future
 from contextlib import suppress
-from datetime import UTC, datetime
-from typing import Any
-from urllib.parse import urlencode
 
 import pytest
 
 from runs.models import Run
 from runs.states import RunStatus
-from tests.support.api import make_api
-from tests.support.client import Client, Waiter, Webs, creator, joiner, path_of
+from tests.support.client import Waiter
 from tests.support.factories import claim, make_run, make_thread, stored
+from tests.support.guests import BODY, Guest, House
 from tests.support.handwritten import end, put
 from tests.support.ledger import wait_until
-from tests.support.reading import Loop
-from tests.support.server import ServerProcess
 from tests.support.stage import wait_for_status
 
 pytestmark = [pytest.mark.usefixtures("swept", "intact"), pytest.mark.timeout(180)]
@@ -27,72 +20,6 @@ pytestmark = [pytest.mark.usefixtures("swept", "intact"), pytest.mark.timeout(18
 GRACE_SECONDS = 2.0
 LIMIT_SECONDS = 3.0
 TIMES = 3
-BODY = {"assistant_id": "echo", "on_disconnect": "cancel"}
-
-
-class Guest:
-    """A client that is there until it leaves."""
-
-    def __init__(self, loop: Loop, client: Client | Waiter, web: ServerProcess, **options: Any) -> None:
-        self.client = client
-        work = client.wait(web.url) if isinstance(client, Waiter) else client.read(web.url, **options)
-        self.task: Future[Any] = loop.start(work)
-
-    @property
-    def is_in(self) -> bool:
-        """Whether it has been answered."""
-        return bool(self.client.status if isinstance(self.client, Waiter) else self.client.connections)
-
-    def settle(self) -> "Guest":
-        """Return when it is in."""
-        wait_until(lambda: self.is_in, "a client to be let in")
-        return self
-
-    def leave(self) -> float:
-        """Cut its connection; the time at which it did."""
-        left_at = time.time()
-        self.task.cancel()
-        return left_at
-
-
-class House:
-    """Everything that a guest needs."""
-
-    def __init__(self, loop: Loop, webs: Webs, key: str) -> None:
-        self.loop, self.webs, self.key = loop, webs, key
-
-    def create(self, kind: str, web: int = 0, **body: Any) -> tuple[Guest, Run]:
-        """A guest that has created a run by `stream` or `wait`."""
-        thread = make_thread()
-        path, given = f"/threads/{thread.pk}/runs/{kind}", BODY | body
-        if kind == "wait":
-            guest = Guest(self.loop, Waiter(self.key, path, "POST", given), self.webs[web])
-        else:
-            guest = Guest(self.loop, creator(self.key, thread.pk), self.webs[web], create=given)
-        guest.settle()
-        return guest, thread.runs.get()
-
-    def join(self, run: Run, kind: str, web: int = 0, **query: Any) -> Guest:
-        """A guest that watches the run by `stream` or `join`."""
-        if kind == "stream":
-            client: Client | Waiter = joiner(self.key, path_of(run), **query)
-        else:
-            client = Waiter(self.key, f"{path_of(run)}/join?{urlencode(query)}")
-        return Guest(self.loop, client, self.webs[web]).settle()
-
-    def wait_out_a_grace(self, *webs: int) -> None:
-        """Return when whoever had left one of these processes before has been gone for the grace and was judged."""
-        marks = [self.create("stream", web) for web in webs or (0, 1)]
-        for guest, _ in marks:
-            guest.leave()
-        for _, run in marks:
-            wait_for_status(run.pk, RunStatus.INTERRUPTED)
-
-
-@pytest.fixture(scope="module")
-def house(loop: Loop, webs: Webs) -> House:
-    """The two web processes, and the key of the runs' owner."""
-    return House(loop, webs, make_api("ada").key)
 
 
 def pending(run: Run) -> Run:
@@ -119,7 +46,7 @@ def cancelled_at(run: Run) -> float:
     assert (row.cancelled_by, row.cancel_action) == ("system/disconnect", "interrupt")
     assert row.reason == "client disconnected (on_disconnect=cancel)"
     assert row.cancelled_at is not None
-    return (row.cancelled_at - datetime.fromtimestamp(0, tz=UTC)).total_seconds()
+    return row.cancelled_at.timestamp()
 
 
 @pytest.mark.parametrize("kind", ["stream", "wait"])
@@ -164,8 +91,7 @@ def test_a_client_that_comes_back_through_the_other_process_keeps_its_run(house:
     guest, run = house.create("stream", 0)
     claim(run)
     put(run, "1-0")
-    client = guest.client
-    assert isinstance(client, Client)
+    client = guest.stream
     wait_until(lambda: client.last_id == "1-0", "the first frame")
     guest.leave()
     back = Guest(house.loop, client, house.webs[1])
@@ -182,11 +108,11 @@ def test_the_end_of_a_stream_is_no_disconnect_nor_is_a_gap(house: House) -> None
     guest, run = house.create("stream")
     run = claim(run)
     put(run, "1-0", "1-2")
-    client = guest.task.result(30)
+    client = guest.end()
     assert (client.ids, client.names[-1], client.ended) == (["1-0", "1-1"], "gap", False)
     finished, other = house.create("stream")
     end(claim(other), last_frame=None)
-    assert finished.task.result(30).ended
+    assert finished.end().ended
     house.wait_out_a_grace()
     assert (stored(run).status, stored(run).cancelled_by) == ("running", "")
     assert (stored(other).status, stored(other).cancelled_by) == ("success", "")
@@ -201,7 +127,7 @@ def test_a_web_process_that_goes_cancels_nothing_and_its_clients_come_back(house
     getattr(first, how)()
     for guest, _ in guests:
         with suppress(asyncio.IncompleteReadError, ConnectionError):
-            guest.task.result(30)
+            guest.end()
     house.wait_out_a_grace(1)
     assert [stored(run).status for run in runs] == ["pending", "pending", "running"]
     first.start()
@@ -209,4 +135,4 @@ def test_a_web_process_that_goes_cancels_nothing_and_its_clients_come_back(house
     assert [stored(run).status for run in runs] == ["pending", "pending", "running"]
     back = Guest(house.loop, guests[2][0].client, first)
     end(stored(runs[2]), last_frame=None)
-    assert back.task.result(30).ended
+    assert back.end().ended

@@ -1,14 +1,18 @@
 """Assistants that emit: what a reader of their stream must have seen can be told from their input."""
 
 import asyncio
+import os
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from runs.assistants import RunContext, assistant
+from runs.streaming import log
 from tests.support import assistants, factories
 from tests.support.assistants import ignore_interruptions, present, wait_at_gate
+from tests.support.ledger import note
 from tests.support.server import ServerProcess
 from tests.support.worker import WorkerProcess
 
@@ -25,7 +29,19 @@ def emitter(run: RunContext, input: dict[str, Any]) -> dict[str, int]:
                 time.sleep(input.get("pause", 0.005))
         if input.get("last_gate"):
             wait_at_gate(run, f"{run.id}-last")
+        if input.get("dies_before_end"):
+            die_before_end(run)
     return {"count": input["count"]}
+
+
+def die_before_end(run: RunContext) -> None:
+    """Have this process killed when it has committed the outcome and is about to mark the end of the stream."""
+
+    def die(*_: object, **__: object) -> None:
+        note(run.id, run.attempt, "dies before the end")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    log.append_end = die
 
 
 @assistant

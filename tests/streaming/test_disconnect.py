@@ -94,13 +94,13 @@ def test_a_client_that_comes_back_through_the_other_process_keeps_its_run(house:
     client = guest.stream
     wait_until(lambda: client.last_id == "1-0", "the first frame")
     guest.leave()
-    back = Guest(house.loop, client, house.webs[1])
+    guest.come(house.webs[1])
     house.wait_out_a_grace()
     assert (client.connections, stored(run).status) == (2, "running")
     put(run, "1-1")
     wait_until(lambda: client.last_id == "1-1", "the next frame")
     assert client.ids == ["1-0", "1-1"]
-    back.leave()
+    guest.leave()
     cancelled_at(run)
 
 
@@ -133,6 +133,6 @@ def test_a_web_process_that_goes_cancels_nothing_and_its_clients_come_back(house
     first.start()
     house.wait_out_a_grace(0)
     assert [stored(run).status for run in runs] == ["pending", "pending", "running"]
-    back = Guest(house.loop, guests[2][0].client, first)
+    back = guests[2][0].come(first)
     end(stored(runs[2]), last_frame=None)
     assert back.end().ended

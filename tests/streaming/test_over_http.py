@@ -115,7 +115,7 @@ def test_what_was_lost_is_one_gap_and_then_there_is_what_is_left(house: House, l
     client: Client = guests[0].end()
     assert shown(client) == first
     assert client.events[-1].data["code"] == "stream_replay_gap"
-    Guest(house.loop, client, house.webs[1]).end()
+    guests[0].come(house.webs[1]).end()
     assert shown(client) == [*first, *rest]
 
 
@@ -159,20 +159,21 @@ def test_what_cannot_be_read_means_the_live_tail(house: House) -> None:
 
 def test_a_finished_run_is_answered_from_postgresql_when_its_stream_has_expired(house: House) -> None:
     run = finished_run(last_frame=4, answer=42)
-    whole, cut = (house.join(run, "stream", after=cursor).end() for cursor in ("0", "1-2"))
-    assert (whole.names, whole.ids[-1]) == (["metadata", "values", "end"], f"1-{END}")
-    assert whole.events[1].data == {"answer": 42}
-    assert cut.names == ["gap"]
-    assert Guest(house.loop, cut, house.webs[1]).end().names == ["gap", "values", "end"]
+    whole, cut = (house.join(run, "stream", after=cursor) for cursor in ("0", "1-2"))
+    client: Client = whole.end()
+    assert (client.names, client.ids[-1]) == (["metadata", "values", "end"], f"1-{END}")
+    assert client.events[1].data == {"answer": 42}
+    assert cut.end().names == ["gap"]
+    assert cut.come(house.webs[1]).end().names == ["gap", "values", "end"]
     assert house.join(run, "stream", after="1-4").end().names == ["end"]
 
 
 # What it costs
 
 
-def connections_to_redis(web: ServerProcess, **which: str) -> int:
-    """How many connections this process has, as Redis lists them."""
-    listed: Any = writer().client_list(**which)
+def connections_to_redis(web: ServerProcess, kind: str | None = None) -> int:
+    """How many connections this process has, as Redis lists them; of this kind, or all."""
+    listed: Any = writer().client_list(_type=kind)
     mine = {each.laddr.port for each in psutil.Process(web.pid).net_connections() if each.laddr}
     return sum(int(client["addr"].rpartition(":")[2]) in mine for client in listed)
 
@@ -186,7 +187,7 @@ def test_a_process_has_one_subscription_whatever_the_number_of_its_clients(house
         put(run, "1-0")
     streams = [guest.stream for guest in guests if isinstance(guest.client, Client)]
     wait_until(lambda: all(client.events for client in streams), "all to have the first frame")
-    assert [connections_to_redis(web, _type="pubsub") for web in house.webs] == [1, 1]
+    assert [connections_to_redis(web, "pubsub") for web in house.webs] == [1, 1]
     assert max(connections_to_redis(web) for web in house.webs) <= READ_CONNECTIONS + 3
     for run in runs:
         end(run, last_frame=0)
@@ -249,7 +250,7 @@ def test_a_client_that_does_not_read_gets_a_gap_and_slows_nobody(house: House) -
     seen = len(client.events) - 1
     assert 0 < seen < 1000 - len(kept)
     assert shown(client) == [*everything[:seen], "gap"]
-    Guest(house.loop, client, house.webs[1]).end()
+    slow.come(house.webs[1]).end()
     assert shown(client) == [*everything[:seen], "gap", *kept, "end"]
 
 

@@ -22,11 +22,18 @@ class Guest:
     """A client at work; the test does meanwhile what it wants."""
 
     def __init__(self, loop: Loop, client: Client | Waiter, web: ServerProcess, **options: Any) -> None:
-        self.client = client
+        self.client, self._loop = client, loop
+        self.task: Future[Any]
+        self.come(web, **options)
+
+    def come(self, web: ServerProcess, **options: Any) -> "Guest":
+        """Connect, for the first time or again: a stream goes on after the last id."""
         self.ended_at = 0.0
+        client = self.client
         work = client.wait(web.url) if isinstance(client, Waiter) else client.read(web.url, **options)
-        self.task: Future[Any] = loop.start(work)
+        self.task = self._loop.start(work)
         self.task.add_done_callback(self._note_end)
+        return self
 
     def _note_end(self, _: object) -> None:
         self.ended_at = time.time()
@@ -78,11 +85,11 @@ class House:
     def join(self, run: Run, kind: str, web: int = 0, *, after: str | None = None, **query: Any) -> Guest:
         """A guest that watches the run by `stream`, after this id, or by `join`."""
         if kind == "stream":
-            client: Client | Waiter = joiner(self.key, path_of(run), **query)
-            client.last_id = after
-        else:
-            client = Waiter(self.key, f"{path_of(run)}/join?{urlencode(query)}")
-        return Guest(self.loop, client, self.webs[web]).settle()
+            watching = joiner(self.key, path_of(run), **query)
+            watching.last_id = after
+            return Guest(self.loop, watching, self.webs[web]).settle()
+        waiting = Waiter(self.key, f"{path_of(run)}/join?{urlencode(query)}")
+        return Guest(self.loop, waiting, self.webs[web]).settle()
 
     def cancel(self, run: Run, web: int = 0) -> Guest:
         """A guest that cancels the run and waits until its executor has left."""

@@ -52,11 +52,13 @@ def webs(db: None, request: pytest.FixtureRequest, tmp_path_factory: pytest.Temp
     from tests.support.emitters import web_process
 
     given = json.dumps(getattr(request.module, "RUNS", {}))
+    first, second = (web_process(tmp_path_factory.mktemp("web"), RUNYARD_RUNS_SETTINGS=given) for _ in range(2))
     with ExitStack() as stack:
-        first, second = (
-            stack.enter_context(web_process(tmp_path_factory.mktemp("web"), RUNYARD_RUNS_SETTINGS=given))
-            for _ in range(2)
-        )
+        for web in (first, second):  # both at once
+            web.begin()
+            stack.callback(web.stop)
+        for web in (first, second):
+            web.wait()
         yield first, second
 
 

@@ -65,6 +65,7 @@ def test_a_recovered_run_goes_on_in_the_same_stream_with_the_metadata_of_its_nex
     wait_until(lambda: len(numbers(guest.stream)) == 40, "what the second attempt emits")
     open_gate(f"{run.pk}-last")
     client = guest.end()
+    assert stored(run).status == "success", "committed before the stream ends"
     assert numbers(client) == [*range(20), *range(20)]
     begins = [(event.id, event.data) for event in client.events if event.name == "metadata"]
     assert begins == [(f"{attempt}-0", {"run_id": str(run.pk), "attempt": attempt}) for attempt in (1, 2)]

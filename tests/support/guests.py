@@ -95,9 +95,9 @@ class House:
         """A guest that cancels the run and waits until its executor has left."""
         return Guest(self.loop, Waiter(self.key, f"{path_of(run)}/cancel?wait=1", "POST"), self.webs[web])
 
-    def wait_out_a_grace(self, *webs: int) -> None:
-        """Return when whoever had left one of these processes before has been gone for the grace and was judged."""
-        marks = [self.create("stream", web) for web in webs or (0, 1)]
+    def wait_out_a_grace(self) -> None:
+        """Return when whoever had left either process before has been gone for the grace and was judged."""
+        marks = [self.create("stream", web) for web in (0, 1)]
         for guest, _ in marks:
             guest.leave()
         for _, run in marks:

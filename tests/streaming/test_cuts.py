@@ -23,13 +23,13 @@ CLIENTS_OF_A_RUN = 5
 CONCURRENCY = max(1, CLIENTS // CLIENTS_OF_A_RUN)
 CUTS = 20
 COUNT = 3000
-#: So that no run ends before the last cut.
+#: So that no client comes to the end before its last cut.
 MOST_BETWEEN_CUTS = COUNT // CUTS - 10
 
 
 def body() -> dict[str, Any]:
-    """A run that emits for about five seconds, and is cancelled when its clients leave."""
-    given = {"count": COUNT, "burst": 10, "pause": 0.015}
+    """A run that emits for about a second for each client, and is cancelled when its clients leave."""
+    given = {"count": COUNT, "burst": 10, "pause": 0.003 * CLIENTS}
     modes = ["custom", "values", "updates"]
     return {"assistant_id": "emitter", "input": given, "on_disconnect": "cancel", "stream_mode": modes}
 
@@ -69,7 +69,7 @@ async def be_cut(client: Client, webs: Webs, chance: random.Random) -> None:
     """Be cut after some events, and come back to either web process soon; after the last cut read to the end."""
     for _ in range(CUTS):
         await client.read(chance.choice(webs).url, most=chance.randint(1, MOST_BETWEEN_CUTS))
-        assert not client.ended, "the run has ended before all cuts"
+        assert not client.ended, "the end came before the last cut"
         await asyncio.sleep(chance.choice([0.0, 0.0, 0.01, 0.2]))
     await client.read(chance.choice(webs).url)
     assert client.ended

@@ -62,15 +62,15 @@ class ServerProcess:
         )
 
     @property
-    def log(self) -> str:
-        """What it has written so far."""
-        return self._log.read_text(errors="replace")
-
-    @property
     def pid(self) -> int:
         """The process."""
         assert self._process is not None
         return self._process.pid
+
+    @property
+    def log(self) -> str:
+        """What it has written so far."""
+        return self._log.read_text(errors="replace")
 
     def stop(self) -> None:
         """What a deployment does to it."""

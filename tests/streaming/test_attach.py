@@ -25,7 +25,7 @@ from tests.support.ledger import wait_until
 from tests.support.reading import Loop
 from tests.support.scale import rounds
 
-pytestmark = [pytest.mark.usefixtures("db"), pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.usefixtures("db"), pytest.mark.timeout(900)]
 
 #: Each on a run of its own.
 WAVES = rounds(10)

@@ -13,7 +13,7 @@ from tests.support.factories import make_thread
 from tests.support.scale import rounds
 from tests.support.stage import wait_until_settled
 
-pytestmark = [pytest.mark.usefixtures("worker", "intact"), pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.usefixtures("worker", "intact"), pytest.mark.timeout(900)]
 
 #: Fifty clients that come at once to a small machine need a while to be let in again.
 RUNS = {"DISCONNECT_GRACE": 10.0}

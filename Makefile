@@ -13,7 +13,8 @@ SCHEMA := docs/reference/openapi.yaml
 JS := tests/contract/javascript
 
 .DEFAULT_GOAL := help
-.PHONY: help up demo test test-contract test-browser test-races test-revoke test-crashes bench-streams bench-latency format lint types imports \
+.PHONY: help up demo test test-contract test-browser test-races test-revoke test-crashes test-streams bench-streams \
+	bench-latency format lint types imports \
 	migrations deploy-check schema schema-check check clean
 
 help: ## show this list
@@ -42,6 +43,9 @@ test-revoke: $(DEV) ## every cell and every round of the revocations
 
 test-crashes: $(DEV) ## kill everything that can be killed
 	@RUNYARD_TEST_SCALE=1 $(PY) -m pytest --timeout=900 tests/crashes $(ARGS)
+
+test-streams: $(DEV) ## every round of the live streams
+	@RUNYARD_TEST_SCALE=1 $(PY) -m pytest --timeout=900 tests/streaming $(ARGS)
 
 bench-streams: $(DEV) ## what idle streams cost (ARGS="--streams 1000 --json"); see bench/README.md
 	@$(PY) -m bench.idle_streams $(ARGS)

@@ -43,6 +43,15 @@ class ServerProcess:
 
     def start(self) -> None:
         """Return when it answers."""
+        self.begin()
+        self.wait()
+
+    def wait(self) -> None:
+        """Return when it answers; it has been begun."""
+        wait_until(self.answers, "the web process to answer", START_SECONDS)
+
+    def begin(self) -> None:
+        """Start it, without waiting for it."""
         command = [sys.executable, "-m", "uvicorn", "project.asgi:application", "--host", LOOPBACK]
         self._process = spawn(
             [*command, "--port", str(self.port), "--lifespan", "off", "--timeout-graceful-shutdown", "2"],
@@ -51,7 +60,6 @@ class ServerProcess:
             environment=os.environ | self._environment,
             directory=ROOT,
         )
-        wait_until(self.answers, "the web process to answer", START_SECONDS)
 
     @property
     def pid(self) -> int:
@@ -63,6 +71,11 @@ class ServerProcess:
     def log(self) -> str:
         """What it has written so far."""
         return self._log.read_text(errors="replace")
+
+    def stop(self) -> None:
+        """What a deployment does to it."""
+        assert self._process is not None
+        end(self._process, signal.SIGTERM, patience=STOP_SECONDS)
 
     def kill(self) -> None:
         """What a crash does to it."""

@@ -136,9 +136,6 @@ def test_a_server_whose_database_is_away(tmp_path: Path, monkeypatch: pytest.Mon
 
 #: Methods of the client that this server has no route for, or not that method; see the page on compatibility.
 NOT_THERE: dict[str, Callable[[Any, str, str], Any]] = {
-    "threads.copy": lambda sdk, thread_id, _: sdk.threads.copy(thread_id),
-    "threads.prune": lambda sdk, thread_id, _: sdk.threads.prune([thread_id]),
-    "threads.update_state": lambda sdk, thread_id, _: sdk.threads.update_state(thread_id, {"a": 1}),
     "assistants.create": lambda sdk, *_: sdk.assistants.create("steps"),
     "assistants.update": lambda sdk, _, assistant_id: sdk.assistants.update(assistant_id, metadata={}),
     "assistants.delete": lambda sdk, _, assistant_id: sdk.assistants.delete(assistant_id),

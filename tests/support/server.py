@@ -39,7 +39,7 @@ class ServerProcess:
 
     def __exit__(self, *_: object) -> None:
         if self._process is not None:
-            end(self._process, signal.SIGTERM, patience=STOP_SECONDS)
+            self.stop()
 
     def start(self) -> None:
         """Return when it answers."""
@@ -57,6 +57,11 @@ class ServerProcess:
     def log(self) -> str:
         """What it has written so far."""
         return self._log.read_text(errors="replace")
+
+    def stop(self) -> None:
+        """What a deploy does to it."""
+        assert self._process is not None
+        end(self._process, signal.SIGTERM, patience=STOP_SECONDS)
 
     def kill(self) -> None:
         """What a crash does to it."""

@@ -44,10 +44,9 @@ def update_state(
 
 
 def _parent(locked: LockedThread, checkpoint_id: UUID | None) -> Checkpoint | None:
-    checkpoints = Checkpoint.objects.filter(thread=locked.thread)
     if checkpoint_id is None:
-        return checkpoints.filter(pk=locked.thread.head_id).first()
-    former = checkpoints.forkable().filter(pk=checkpoint_id).first()
+        return Checkpoint.objects.filter(head_of=locked.thread).first()
+    former = Checkpoint.objects.forkable().filter(thread=locked.thread, pk=checkpoint_id).first()
     if former is None:
         raise CheckpointNotFound
     return former

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.timeout(240)
 def old(live: RunningServer, tmp_path: Path) -> Iterator[ServerProcess]:
     """A web process whose successor is the one of `live`, with which it shares the engines and the worker."""
     known = live.home.values()
-    shared = {name: known[name] for name in ("DATABASE_URL", "REDIS_URL", "SECRET_KEY")}
+    shared: dict[str, Any] = {name: known[name] for name in ("DATABASE_URL", "REDIS_URL", "SECRET_KEY")}
     with ServerProcess(tmp_path, RUNYARD_ASSISTANTS=registrations(), **shared) as process:
         yield process
 

@@ -1,5 +1,6 @@
 """A copy of a thread is a thread of its own."""
 
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -25,7 +26,7 @@ from tests.support.factories import (
 pytestmark = pytest.mark.usefixtures("intact")
 
 
-def states(thread: Thread) -> list[object]:
+def states(thread: Thread) -> list[tuple[Any, int, Any]]:
     return [(one.values, one.step, one.metadata) for one in get_history(thread_id=thread.pk, owner=None)]
 
 
@@ -55,7 +56,7 @@ def test_what_happens_to_one_does_not_touch_the_other() -> None:
     assert (head_values(thread), head_values(copy)) == ({"page": 1}, {"page": 2})
 
     delete_thread(thread_id=thread.pk, actor=SYSTEM)
-    assert [values for values, *_ in states(copy)] == [{"page": 2}, {"page": 1}]  # type: ignore[misc]
+    assert [values for values, *_ in states(copy)] == [{"page": 2}, {"page": 1}]
 
 
 def test_an_empty_thread_has_an_empty_copy() -> None:
@@ -83,7 +84,7 @@ def test_what_was_rolled_back_is_not_copied() -> None:
     cancel(run, CancelAction.ROLLBACK)
     leave(run)
 
-    assert [values for values, *_ in states(copy_thread(thread_id=thread.pk, actor=SYSTEM))] == [{"page": 1}]  # type: ignore[misc]
+    assert [values for values, *_ in states(copy_thread(thread_id=thread.pk, actor=SYSTEM))] == [{"page": 1}]
 
 
 def test_a_strangers_thread_is_not_there() -> None:

@@ -27,7 +27,7 @@ def old(live: RunningServer, tmp_path: Path) -> Iterator[ServerProcess]:
         yield process
 
 
-@pytest.mark.parametrize("how", ["stop, the run ends meanwhile", "stop", "kill, the run ends meanwhile", "kill"])
+@pytest.mark.parametrize("how", ["stop, the run ends meanwhile", "stop", "kill"])
 def test_a_stream_goes_on_through_the_successor_of_its_web_process(
     connect: Callable[..., Any], live: RunningServer, old: ServerProcess, gates: Gates, how: str
 ) -> None:

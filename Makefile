@@ -13,7 +13,7 @@ SCHEMA := docs/reference/openapi.yaml
 JS := tests/contract/javascript
 
 .DEFAULT_GOAL := help
-.PHONY: help up demo test test-contract test-browser test-races test-revoke test-crashes format lint types imports \
+.PHONY: help up demo test test-contract test-browser test-races test-revoke test-crashes bench-streams bench-latency format lint types imports \
 	migrations deploy-check schema schema-check check clean
 
 help: ## show this list
@@ -42,6 +42,12 @@ test-revoke: $(DEV) ## every cell and every round of the revocations
 
 test-crashes: $(DEV) ## kill everything that can be killed
 	@RUNYARD_TEST_SCALE=1 $(PY) -m pytest --timeout=900 tests/crashes $(ARGS)
+
+bench-streams: $(DEV) ## what idle streams cost (ARGS="--streams 1000 --json"); see bench/README.md
+	@$(PY) -m bench.idle_streams $(ARGS)
+
+bench-latency: $(DEV) ## how long create, start, wait and cancel take (ARGS="--count 100 --json")
+	@$(PY) -m bench.latency $(ARGS)
 
 format: $(DEV) ## rewrite the code in the house style
 	@$(PY) -m ruff format .

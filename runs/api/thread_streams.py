@@ -14,6 +14,7 @@ from runs.api.fields import QuerySerializer
 from runs.api.links import LOCATION, thread_stream_headers
 from runs.api.streams import STREAM_HEADERS, STREAM_RESPONSE, cut
 from runs.api.view import ApiView
+from runs.api.waiting import give_back_thread
 from runs.services.history import get_thread
 from runs.streaming.frames import Gap
 from runs.streaming.hub import hub
@@ -70,6 +71,7 @@ class ThreadStreamView(ApiView):
 
 
 async def _events(thread_id: UUID, start: ThreadCursor, lifecycle: bool) -> AsyncIterator[bytes]:
+    give_back_thread()
     async for run_id, item in ThreadReader(hub(), thread_id, start).read():
         if chunk := _encode(run_id, item, lifecycle):
             yield chunk

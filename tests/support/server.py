@@ -54,6 +54,12 @@ class ServerProcess:
         wait_until(self.answers, "the web process to answer", START_SECONDS)
 
     @property
+    def pid(self) -> int:
+        """The process."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
     def log(self) -> str:
         """What it has written so far."""
         return self._log.read_text(errors="replace")

@@ -22,4 +22,8 @@ def allow_open_files() -> None:
 
 
 allow_open_files()
-application = get_asgi_application()
+_django = get_asgi_application()
+
+from runs.api.edge import guarded  # noqa: E402 (after the setup)
+
+application = guarded(_django)

@@ -24,16 +24,19 @@ _LARGE = ("kwargs", "metadata", "usage", "error", "first_message", "last_message
 
 #: How long those who serve many threads wait for the lock of one.
 LOCK_WAIT_SECONDS = 1.0
-_bounded: ContextVar[bool] = ContextVar("runs_bounded_lock_waits", default=False)
+#: How long a request waits for the lock of its thread: far longer than any transaction of ours holds one.
+REQUEST_LOCK_WAIT_SECONDS = 20.0
+_bounded: ContextVar[float | None] = ContextVar("runs_bounded_lock_waits", default=None)
 
 
 @contextmanager
-def bounded_lock_waits() -> Iterator[None]:
-    """Within, a transaction that has to wait longer than LOCK_WAIT_SECONDS for a lock fails with OperationalError.
+def bounded_lock_waits(seconds: float | None = None) -> Iterator[None]:
+    """Within, a transaction that has to wait longer for a thread's lock fails with OperationalError.
 
-    For the scheduler and the worker's main process: one held thread must not keep them from all others.
+    LOCK_WAIT_SECONDS is for the scheduler and the worker's main process, which one held thread must not keep from all
+    others. Requests wait longer, but not for ever: each of them has a connection, and they are few.
     """
-    token = _bounded.set(True)
+    token = _bounded.set(LOCK_WAIT_SECONDS if seconds is None else seconds)
     try:
         yield
     finally:
@@ -162,9 +165,9 @@ def lock_expired_worker(worker_id: UUID) -> Worker | None:
 
 
 def _bound_waits() -> None:
-    if _bounded.get():
+    if (seconds := _bounded.get()) is not None:
         with connection.cursor() as cursor:
-            cursor.execute("SELECT set_config('lock_timeout', %s, true)", [f"{LOCK_WAIT_SECONDS * 1000:.0f}ms"])
+            cursor.execute("SELECT set_config('lock_timeout', %s, true)", [f"{seconds * 1000:.0f}ms"])
 
 
 def _read(thread: Thread) -> LockedThread:

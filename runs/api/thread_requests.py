@@ -132,8 +132,9 @@ class RootCheckpoint(StrictSerializer):
 
 def fork_of(asked: Mapping[str, Any], thread_id: UUID) -> UUID | None:
     """The checkpoint to go on from, which may be given in two ways."""
-    same_thread(thread_id, asked.get("checkpoint", {}))
-    given = {asked.get("checkpoint_id"), asked.get("checkpoint", {}).get("checkpoint_id")} - {None}
+    checkpoint = asked.get("checkpoint") or {}  # null where an empty list was sent for an unsupported option
+    same_thread(thread_id, checkpoint)
+    given = {asked.get("checkpoint_id"), checkpoint.get("checkpoint_id")} - {None}
     if len(given) > 1:
         raise InvalidRequest("checkpoint_id and checkpoint.checkpoint_id name different checkpoints.")
     return given.pop() if given else None

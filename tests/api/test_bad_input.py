@@ -149,6 +149,13 @@ def test_a_bug_is_a_problem_too_and_tells_nothing_about_itself(api: Api, monkeyp
     assert response["X-Request-ID"] == "req-9"
 
 
+@pytest.mark.parametrize("path", ["/runs", "/runs/batch"])
+def test_an_empty_list_asks_for_nothing(api: Api, path: str) -> None:
+    """Also of an option that is not supported there."""
+    asked = {"assistant_id": "echo", "checkpoint": [], "checkpoint_id": [], "command": [], "webhook": []}
+    assert api.post(path, [asked] if path.endswith("batch") else asked).status_code == 200
+
+
 def test_many_unknown_options_are_named_but_not_all(api: Api) -> None:
     problem = assert_problem(api.post("/threads", {f"option{n}": 1 for n in range(5000)}), 422, "invalid_request")
     assert len(problem["errors"]) == 10

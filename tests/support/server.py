@@ -39,7 +39,7 @@ class ServerProcess:
 
     def __exit__(self, *_: object) -> None:
         if self._process is not None:
-            end(self._process, signal.SIGTERM, patience=STOP_SECONDS)
+            self.stop()
 
     def start(self) -> None:
         """Return when it answers."""

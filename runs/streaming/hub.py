@@ -69,6 +69,7 @@ class Watch:
 
     async def wait(self, seconds: float) -> bool:
         """Wait until something may have happened; False if nothing did for this long."""
+        _insist_on_cancellation()
         try:
             async with asyncio.timeout(max(seconds, 0)):
                 await self._woken.wait()
@@ -77,6 +78,17 @@ class Watch:
         finally:
             self._woken.clear()
         return True
+
+
+def _insist_on_cancellation() -> None:
+    """Heed a cancellation that was swallowed on the way here, or a client that has gone would be served for ever.
+
+    redis-py bounds what it sends by `asyncio.wait_for`, which before Python 3.12 returns as if nothing had happened if
+    it is cancelled in the moment in which it is done.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 class Hub:

@@ -1,5 +1,6 @@
 """Whether anybody is interested in a run, over all web processes: watches it now, or did until a moment ago."""
 
+import asyncio
 import logging
 import time
 from typing import Any
@@ -14,6 +15,8 @@ logger = logging.getLogger(__name__)
 
 #: How long after a lost connection other web processes may still be on their way back to theirs.
 SETTLE_SECONDS = 5.0
+#: Between the questions whether anybody watches, and after the last.
+_PAUSES = (0.1, 0.5, 0.0)
 
 
 async def keep(hub: Hub, run_id: UUID, seconds: float) -> None:
@@ -36,11 +39,22 @@ async def lasts(hub: Hub, run_id: UUID, seconds: float) -> float | None:
         return seconds
     if time.monotonic() - hub.lost_at < SETTLE_SECONDS:
         return None
-    try:
-        watchers, left = await _ask(hub, run_id)
-    except (redis.RedisError, OSError):
+    answer = await _ask_again_and_again(hub, run_id)
+    if answer is None:
         return None
+    watchers, left = answer
     return seconds if watchers else max(0.0, left / 1000)
+
+
+async def _ask_again_and_again(hub: Hub, run_id: UUID) -> tuple[int, int] | None:
+    """One question that is not answered is no outage."""
+    for pause in _PAUSES:
+        try:
+            return await _ask(hub, run_id)
+        except (redis.RedisError, OSError) as error:
+            logger.info("whether anybody watches run %s is not known (%s)", run_id, error)
+            await asyncio.sleep(pause)
+    return None
 
 
 async def _ask(hub: Hub, run_id: UUID) -> tuple[int, int]:

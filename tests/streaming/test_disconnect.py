@@ -13,6 +13,7 @@ from tests.support.factories import claim, make_run, make_thread, stored
 from tests.support.guests import BODY, Guest, House
 from tests.support.handwritten import end, put
 from tests.support.ledger import wait_until
+from tests.support.scale import rounds
 from tests.support.stage import wait_for_status
 
 pytestmark = [pytest.mark.usefixtures("swept", "intact"), pytest.mark.timeout(180)]
@@ -57,6 +58,17 @@ def test_a_client_that_goes_before_it_is_answered_has_gone_too(house: House, kin
     run = wait_until(thread.runs.first, "the run")
     guest.leave()
     cancelled_at(run)
+
+
+def test_of_many_clients_that_go_as_soon_as_they_are_answered_none_is_overlooked(house: House) -> None:
+    """Each goes while its process is busy with its first read, where a cancellation is easily swallowed."""
+    runs = []
+    for number in range(rounds(200)):
+        guest, run = house.create("stream", number % 2)
+        guest.leave()
+        runs.append(run)
+    for run in runs:
+        cancelled_at(run)
 
 
 def test_joiners_cancel_if_they_asked_to_and_nobody_else_does(house: House) -> None:

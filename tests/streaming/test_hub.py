@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Collection, Iterator
-from contextlib import asynccontextmanager
+from concurrent.futures import CancelledError
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -218,6 +219,22 @@ def test_a_reader_waits_for_a_wake_and_not_for_the_next_look(loop: Loop, monkeyp
     assert reading.to_the_end() == ["1-0", "end"]
 
 
+def test_a_reader_heeds_a_cancellation_that_was_swallowed(loop: Loop) -> None:
+    """As `asyncio.wait_for` does before Python 3.12, and redis-py with it: the client has gone all the same."""
+
+    async def swallow_and_wait() -> None:
+        async with loop.hub.watch(uuid4()) as watch:
+            task = asyncio.current_task()
+            assert task is not None
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(0)
+            await watch.wait(3600)
+
+    with pytest.raises(CancelledError):
+        loop.start(swallow_and_wait()).result(30)
+
+
 def test_a_thread_is_watched_by_a_wake_and_not_by_the_next_look(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hubs, "LOOK_EVERY_SECONDS", 3600.0)
     thread = make_thread()
@@ -338,3 +355,20 @@ def test_interest_is_not_knowable_right_after_a_lost_connection(loop: Loop) -> N
     wait_until(lambda: loop.hub.lost_at > 0, "the loss to be noticed")
     assert loop.run(interest.lasts(loop.hub, theirs, 2.0)) is None
     assert loop.run(interest.lasts(loop.hub, mine, 2.0)) == 2.0
+
+
+def test_one_question_that_is_not_answered_leaves_the_interest_knowable(
+    loop: Loop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask, asked = interest._ask, []
+
+    async def fail_once(hub: Hub, run_id: UUID) -> tuple[int, int]:
+        asked.append(run_id)
+        if len(asked) == 1:
+            raise redis.ConnectionError("a moment's trouble")
+        return await ask(hub, run_id)
+
+    monkeypatch.setattr(interest, "_ask", fail_once)
+    run_id = uuid4()
+    assert loop.run(interest.lasts(loop.hub, run_id, 2.0)) == 0
+    assert asked == [run_id, run_id]

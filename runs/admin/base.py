@@ -52,7 +52,7 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # not generic a
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
         """Refuse NUL characters in filters, which would hand them to the database; a search copes with them."""
-        if any("\x00" in str(value) for name, value in request.GET.items() if name != "q"):
+        if any("\x00" in value for name, values in request.GET.lists() if name != "q" for value in values):
             return redirect(request.path)
         return super().changelist_view(request, extra_context)
 

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from asgiref.sync import async_to_sync, sync_to_async
-from django.db import close_old_connections
+from django.db import InterfaceError, OperationalError, close_old_connections
 
 from runs.actors import system
 from runs.conf import runs_settings
 from runs.errors import RunError
+from runs.locks import bounded_lock_waits
 from runs.models import Run
 from runs.services.cancel import cancel_run
 from runs.states import DisconnectMode
@@ -26,6 +27,7 @@ from runs.streaming.hub import Hub, Watch, hub
 logger = logging.getLogger(__name__)
 
 ACTOR = system("disconnect")
+_RETRY_SECONDS = 5.0
 #: Runs whose client has left this process, and over which it watches.
 _left: set[UUID] = set()
 
@@ -85,24 +87,33 @@ class Connection:
 
 
 async def _cancel_when_unwatched(ours: Hub, run_id: UUID) -> None:
-    """Wait until the last has gone, and as long again. One in each process is enough for a run."""
+    """Wait until the last has gone, and as long again. One in each process is enough for a run.
+
+    What the database refuses for the moment, being away or with the thread held by somebody, is tried again.
+    """
     if run_id in _left:
         return
     _left.add(run_id)
     try:
         grace = runs_settings().DISCONNECT_GRACE
-        while (seconds := await interest.lasts(ours, run_id, grace)) and not ours.shutting_down:
-            await asyncio.sleep(seconds)
-        if seconds == 0 and not ours.shutting_down:
-            await sync_to_async(_cancel, thread_sensitive=False)(run_id)
+        while (seconds := await interest.lasts(ours, run_id, grace)) is not None and not ours.shutting_down:
+            if seconds == 0 and await sync_to_async(_cancel, thread_sensitive=False)(run_id):
+                return
+            await asyncio.sleep(seconds or _RETRY_SECONDS)
     finally:
         _left.discard(run_id)
 
 
-def _cancel(run_id: UUID) -> None:
+def _cancel(run_id: UUID) -> bool:
+    """Whether it is decided. The wait is bounded: those who look at rows for open streams share these few threads."""
     try:
-        cancel_run(run_id=run_id, actor=ACTOR, reason="client disconnected (on_disconnect=cancel)")
+        with bounded_lock_waits():
+            cancel_run(run_id=run_id, actor=ACTOR, reason="client disconnected (on_disconnect=cancel)")
     except RunError as error:
         logger.debug("run %s ended before it could be cancelled for its client's disconnect: %s", run_id, error)
+    except (OperationalError, InterfaceError) as error:
+        logger.warning("run %s was not cancelled for its client's disconnect yet: %s", run_id, error)
+        return False
     finally:
         close_old_connections()
+    return True

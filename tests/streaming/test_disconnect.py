@@ -1,11 +1,15 @@
 """What becomes of a run when its clients go away, over two web processes. Nobody executes these runs but the test."""
 
 import asyncio
-from collections.abc import Callable
-from contextlib import suppress
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from uuid import UUID
 
 import pytest
+from django.db import connection, transaction
 
+from runs.locks import lock_thread
 from runs.models import Run
 from runs.states import RunStatus
 from tests.support.client import Waiter
@@ -13,6 +17,7 @@ from tests.support.factories import claim, make_run, make_thread, stored
 from tests.support.guests import BODY, Guest, House
 from tests.support.handwritten import end, put
 from tests.support.ledger import wait_until
+from tests.support.race import Rival
 from tests.support.scale import rounds
 from tests.support.stage import wait_for_status
 
@@ -21,6 +26,7 @@ pytestmark = [pytest.mark.usefixtures("swept", "intact"), pytest.mark.timeout(18
 GRACE_SECONDS = 2.0
 LIMIT_SECONDS = 3.0
 TIMES = 3
+LEFT_ALONE_SECONDS = 120.0
 
 
 def pending(run: Run) -> Run:
@@ -48,6 +54,46 @@ def cancelled_at(run: Run) -> float:
     assert row.reason == "client disconnected (on_disconnect=cancel)"
     assert row.cancelled_at is not None
     return row.cancelled_at.timestamp()
+
+
+def test_a_thread_that_is_held_takes_no_thread_of_the_process_and_its_run_is_cancelled_later(house: House) -> None:
+    """Those who look at rows for open streams share these few threads: nobody may wait there for long."""
+    guest, run = house.create("stream")
+    with held(run.thread_id):
+        guest.leave()
+        house.wait_out_a_grace()
+        wait_until(lambda: not waiting_for_locks(), "nobody to wait for the thread")
+        assert stored(run).status == "pending"
+    cancelled_at(run)
+
+
+@contextmanager
+def held(thread_id: UUID) -> Iterator[None]:
+    """Somebody holds the thread's row within this block."""
+    is_held, let_go = threading.Event(), threading.Event()
+
+    @transaction.atomic
+    def hold() -> None:
+        lock_thread(thread_id)
+        is_held.set()
+        let_go.wait(LEFT_ALONE_SECONDS)
+
+    holder = Rival(hold).start()
+    try:
+        assert is_held.wait(LEFT_ALONE_SECONDS)
+        yield
+    finally:
+        let_go.set()
+        holder.outcome()
+
+
+def waiting_for_locks() -> int:
+    """How many transactions of this database wait for a row that somebody holds."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+        return int(cursor.fetchone()[0])
 
 
 @pytest.mark.parametrize("kind", ["stream", "wait"])

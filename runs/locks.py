@@ -84,7 +84,7 @@ def lock_thread(thread_id: UUID, *, owner: Any = None, deleted: bool = False) ->
     `deleted=True` finds a thread that is being deleted, too: its last run must still be able to leave.
     """
     threads = Thread.objects.all() if deleted else Thread.objects.visible_to(owner)
-    _bound_waits()
+    bound_waits()
     thread = threads.select_for_update(no_key=True, of=("self",)).filter(pk=thread_id).first()
     if thread is None:
         raise ThreadNotFound
@@ -128,7 +128,7 @@ def lock_attempt(run_id: UUID, attempt: int) -> Run:
 def lock_held_run(run_id: UUID, attempt: int, worker_id: UUID) -> Run | None:
     """Lock the run if this worker still holds this attempt; for a kill that must not hit anybody else."""
     held = Run.objects.filter(pk=run_id, attempt=attempt, worker_id=worker_id, leased=True)
-    _bound_waits()
+    bound_waits()
     return held.select_for_update(no_key=True, of=("self",)).first()
 
 
@@ -164,7 +164,8 @@ def lock_expired_worker(worker_id: UUID) -> Worker | None:
     return expired.select_for_update(skip_locked=True, no_key=True).first()
 
 
-def _bound_waits() -> None:
+def bound_waits() -> None:
+    """Have this transaction's waits end as `bounded_lock_waits` says; for who waits before the thread's lock."""
     if (seconds := _bounded.get()) is not None:
         with connection.cursor() as cursor:
             cursor.execute("SELECT set_config('lock_timeout', %s, true)", [f"{seconds * 1000:.0f}ms"])

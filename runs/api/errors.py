@@ -162,7 +162,7 @@ _DATABASE_AWAY = Problem(
 _THREAD_LOCKED = Problem(
     status=HTTPStatus.SERVICE_UNAVAILABLE,
     code="thread_locked",
-    detail="Another transaction holds this thread for too long. Nothing has changed; try again in a few seconds.",
+    detail="Another transaction holds this thread for too long, so it was not changed. Try again in a few seconds.",
     headers={"Retry-After": _RETRY_AFTER_SECONDS},
 )
 #: The last line: what a value was not checked for before it reached the database.

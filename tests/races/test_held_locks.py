@@ -11,7 +11,7 @@ from runs import locks
 from runs.execution.clerk import Clerk
 from runs.locks import bounded_lock_waits, is_lock_timeout, lock_thread, try_lock_keys
 from runs.models import ClockTimestamp, IdempotencyKey, Run, Thread
-from runs.services.idempotency import Idempotency
+from runs.services.idempotency import Idempotency, take_key
 from runs.services.lifecycle import time_out_run
 from runs.services.recover import recover_stalled_runs, time_out_overdue_runs
 from runs.services.retention import forget_idempotency_keys, remove_deleted_runs
@@ -140,10 +140,37 @@ def test_a_request_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> No
         hold(thread)
         answers: list[Any] = [Rival(request).start().outcome() for request in requests]
     for answer in answers:
-        assert_problem(answer, 503, "thread_locked", "Nothing has changed")
+        assert_problem(answer, 503, "thread_locked", "it was not changed")
         assert int(answer["Retry-After"]) > 0
     assert list(thread.runs.all()) == [run]
     assert api.post(f"/threads/{thread.pk}/runs/{run.pk}/cancel").status_code == 202
+
+
+def test_a_request_does_not_wait_for_ever_for_a_twin_that_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor may every twin wait as long as all those before it together."""
+    monkeypatch.setattr(locks, "REQUEST_LOCK_WAIT_SECONDS", 0.2)
+    api, thread = make_api(), make_thread(make_actor("ada"))
+    path, body = f"/threads/{thread.pk}/runs", {"assistant_id": "echo"}
+    create_once = partial(api.post, path, body, Idempotency_Key="k")
+    with transaction.atomic():
+        assert take_key(Idempotency.of(key="k", route=f"POST {path}", body=body), make_actor("ada")) is None
+        answer: Any = Rival(create_once).start().outcome()
+    assert_problem(answer, 503, "thread_locked", "it was not changed")
+    assert not thread.runs.exists()
+
+
+def test_of_several_threads_those_before_the_held_one_are_deleted_and_the_answer_does_not_deny_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(locks, "REQUEST_LOCK_WAIT_SECONDS", 0.2)
+    api, (first, held) = make_api(), [make_thread(make_actor("ada")) for _ in range(2)]
+    prune = partial(api.post, "/threads/prune", {"thread_ids": [str(first.pk), str(held.pk)]})
+    with transaction.atomic():
+        hold(held)
+        answer: Any = Rival(prune).start().outcome()
+    assert_problem(answer, 503, "thread_locked", "this thread for too long, so it was not changed")
+    assert [bool(Thread.objects.get(pk=thread.pk).deleted_at) for thread in (first, held)] == [True, False]
+    assert prune().json() == {"pruned_count": 1}
 
 
 def keys_of(*runs: Run) -> None:

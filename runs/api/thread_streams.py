@@ -60,24 +60,25 @@ class ThreadStreamView(ApiView):
 
     @extend_schema(operation_id="stream_thread", parameters=[_LAST_EVENT_ID, LOCATION], responses=STREAM_RESPONSE)
     def get(self, request: Request, thread_id: UUID) -> StreamingHttpResponse:
-        """Show the events of the run that executes and of all that begin later; never ends by itself."""
+        """Show the events of the run that executes and of all that begin later, until the thread is deleted."""
         get_thread(thread_id=thread_id, owner=self.owner)
-        start = find_start(thread_id, request.headers.get("Last-Event-ID"))
+        start = find_start(thread_id, request.headers.get("Last-Event-ID"), owner=self.owner)
         return StreamingHttpResponse(
-            _events(thread_id, start, self.query["lifecycle"]),
+            _events(thread_id, start, self.owner, self.query["lifecycle"]),
             content_type="text/event-stream; charset=utf-8",
             headers={**thread_stream_headers(thread_id, lifecycle=self.query["lifecycle"]), **STREAM_HEADERS},
         )
 
 
-async def _events(thread_id: UUID, start: ThreadCursor, lifecycle: bool) -> AsyncIterator[bytes]:
+async def _events(thread_id: UUID, start: ThreadCursor, owner: Any, lifecycle: bool) -> AsyncIterator[bytes]:
     give_back_thread()
-    async for run_id, item in ThreadReader(hub(), thread_id, start).read():
+    async for run_id, item in ThreadReader(hub(), thread_id, start, owner).read():
         if chunk := _encode(run_id, item, lifecycle):
             yield chunk
         if isinstance(item, Gap):
             return
-    cut()
+    if hub().shutting_down:
+        cut()
 
 
 def _encode(run_id: UUID | None, item: Item, lifecycle: bool) -> bytes:

@@ -9,7 +9,7 @@ from uuid import UUID
 from django.db import close_old_connections
 from django.db.models import Max, Q, QuerySet
 
-from runs.models import Run
+from runs.models import Run, Thread
 from runs.states import TERMINAL
 
 
@@ -42,23 +42,23 @@ class Begun(NamedTuple):
     run_id: UUID
 
 
-def begun_after(thread_id: UUID, former: Begun | None) -> Begun | None:
+def begun_after(thread_id: UUID, owner: Any, former: Begun | None) -> Begun | None:
     """Return the run of the thread that began next after this one; None for `former`: the first."""
-    runs = _begun(thread_id)
+    runs = _begun(thread_id, owner)
     if former is not None:
         at_once = Q(started_at=former.started_at, sequence__gt=former.sequence)
         runs = runs.filter(Q(started_at__gt=former.started_at) | at_once)
     return _first(runs.order_by("started_at", "sequence"))
 
 
-def begun(thread_id: UUID, run_id: UUID) -> Begun | None:
+def begun(thread_id: UUID, owner: Any, run_id: UUID) -> Begun | None:
     """Return this run if it is one of the thread that has begun."""
-    return _first(_begun(thread_id).filter(pk=run_id))
+    return _first(_begun(thread_id, owner).filter(pk=run_id))
 
 
-def latest_begun(thread_id: UUID) -> tuple[Begun | None, bool]:
+def latest_begun(thread_id: UUID, owner: Any) -> tuple[Begun | None, bool]:
     """Return the run of the thread that began last, and whether it is over."""
-    found = _begun(thread_id).order_by("-started_at", "-sequence").first()
+    found = _begun(thread_id, owner).order_by("-started_at", "-sequence").first()
     if found is None or found.started_at is None:
         return None, True
     return Begun(found.started_at, found.sequence, found.pk), found.is_terminal
@@ -73,8 +73,17 @@ def last_beginnings(thread_ids: Collection[UUID]) -> dict[UUID, datetime]:
         close_old_connections()
 
 
-def _begun(thread_id: UUID) -> QuerySet[Run]:
-    return Run.objects.filter(thread_id=thread_id, started_at__isnull=False, deleted_at=None)
+def is_visible(thread_id: UUID, owner: Any) -> bool:
+    """Return whether the thread is there, and this owner's (None: anybody's)."""
+    try:
+        return Thread.objects.visible_to(owner).filter(pk=thread_id).exists()
+    finally:
+        close_old_connections()
+
+
+def _begun(thread_id: UUID, owner: Any) -> QuerySet[Run]:
+    """By owner, because the id of a deleted thread is free: the next with that id may be somebody else's."""
+    return Run.objects.visible_to(owner).filter(thread_id=thread_id, started_at__isnull=False)
 
 
 def _first(runs: QuerySet[Run]) -> Begun | None:

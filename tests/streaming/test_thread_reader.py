@@ -5,8 +5,9 @@ from uuid import UUID
 import pytest
 
 from runs.models import ClockTimestamp, Run, Thread
-from runs.services.retention import remove_deleted_runs
-from runs.services.threads import delete_run
+from runs.services.retention import remove_deleted_runs, remove_deleted_threads
+from runs.services.threads import create_thread, delete_run, delete_thread
+from runs.streaming import thread_reader
 from runs.streaming.frames import END
 from tests.support.factories import cancel, claim, make_actor, make_run, make_thread
 from tests.support.handwritten import end, put, wipe
@@ -88,6 +89,37 @@ def test_a_run_that_never_began_is_not_shown(loop: Loop, thread: Thread) -> None
     shown = over(thread)
     reading.wait_for(*whole(shown))
     reading.stop()
+
+
+def test_it_ends_with_the_thread(loop: Loop, thread: Thread, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(thread_reader, "HEARTBEAT_SECONDS", 0.05)
+    reading = loop.read_thread(thread.pk, owner=thread.owner)
+    run = over(thread)
+    reading.wait_for(*whole(run))
+    delete_thread(thread_id=thread.pk, actor=make_actor("ada"))
+    reading.task.result(30.0)
+    reading.wait_for(*whole(run))
+
+
+@pytest.mark.parametrize(("watches_as", "sees"), [("ada", False), (None, True)])
+def test_the_next_owner_of_its_id_is_not_watched(
+    loop: Loop, thread: Thread, watches_as: str | None, sees: bool
+) -> None:
+    """A deleted thread's id is free, and whoever had it before may still be connected. Without an owner it shows."""
+    ada = make_actor("ada")
+    reading = loop.read_thread(thread.pk, owner=watches_as and ada.owner)
+    run = over(thread)
+    reading.wait_for(*whole(run))
+    delete_thread(thread_id=thread.pk, actor=ada)
+    assert remove_deleted_threads() > 0
+    assert not Thread.objects.filter(pk=thread.pk).exists()
+    another = over(create_thread(actor=make_actor("bob"), thread_id=thread.pk))
+    if sees:
+        reading.wait_for(*whole(run), *whole(another))
+        reading.stop()
+    else:
+        reading.task.result(30.0)
+        reading.wait_for(*whole(run))
 
 
 @pytest.mark.parametrize("cursor", ["0", "-1", "0-0"])

@@ -137,10 +137,10 @@ class Loop:
         reading.task = self.start(reading.collect())
         return reading
 
-    def read_thread(self, thread_id: UUID, last_event_id: str | None = None) -> "ThreadReading":
+    def read_thread(self, thread_id: UUID, last_event_id: str | None = None, owner: Any = None) -> "ThreadReading":
         """Begin to read the thread's stream."""
         reading = ThreadReading()
-        reader = ThreadReader(self.hub, thread_id, find_start(thread_id, last_event_id))
+        reader = ThreadReader(self.hub, thread_id, find_start(thread_id, last_event_id, owner=owner), owner)
         reading.task = self.start(reading.collect(reader))
         return reading
 

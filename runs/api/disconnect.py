@@ -6,9 +6,12 @@ any web process, for the grace; SDKs reconnect after a second or more. Not knowa
 
 import asyncio
 import logging
+import threading
+import time
+import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import UUID
 
 from asgiref.sync import async_to_sync, sync_to_async
@@ -27,6 +30,9 @@ from runs.streaming.hub import Hub, Watch, hub
 logger = logging.getLogger(__name__)
 
 ACTOR = system("disconnect")
+#: How long a busy process may take to begin an answer.
+LONGEST_START_SECONDS = 60.0
+_LOOK_SECONDS = 0.2
 _RETRY_SECONDS = 5.0
 #: Runs whose client has left this process, and over which it watches.
 _left: set[UUID] = set()
@@ -47,14 +53,14 @@ class Connection:
 
     run_id: UUID
     cares: bool
-    _is_open: bool = False
+    _opened: threading.Event = field(default_factory=threading.Event)
 
     @classmethod
     def to(cls, run: Run, *, cares: bool) -> "Connection":
         """To be called by the view, in its thread: a client may be gone before its answer begins."""
         connection = cls(run.pk, cares)
         if cares:
-            async_to_sync(connection._expect)()
+            async_to_sync(_expect)(run.pk, connection._opened, weakref.ref(connection))
         return connection
 
     @asynccontextmanager
@@ -63,7 +69,7 @@ class Connection:
         ours = hub()
         async with ours.watch(self.run_id) as watch:
             try:
-                self._is_open = True
+                self._opened.set()
                 yield watch
             except (asyncio.CancelledError, GeneratorExit):
                 if self.cares and not ours.shutting_down:
@@ -74,16 +80,27 @@ class Connection:
         ours.begin(_cancel_when_unwatched(ours, self.run_id))
         await interest.keep(ours, self.run_id, runs_settings().DISCONNECT_GRACE)
 
-    async def _expect(self) -> None:
-        ours = hub()
-        ours.begin(self._leave_unless_open(ours))
 
-    async def _leave_unless_open(self, ours: Hub) -> None:
-        grace = runs_settings().DISCONNECT_GRACE
-        await interest.keep(ours, self.run_id, grace)
-        await asyncio.sleep(grace)
-        if not self._is_open:
-            await _cancel_when_unwatched(ours, self.run_id)
+async def _expect(run_id: UUID, opened: threading.Event, connection: "weakref.ref[Connection]") -> None:
+    ours = hub()
+    ours.begin(_leave_unless_opened(ours, run_id, opened, connection))
+
+
+async def _leave_unless_opened(
+    ours: Hub, run_id: UUID, opened: threading.Event, connection: "weakref.ref[Connection]"
+) -> None:
+    """When a client goes before its answer begins, nothing is left that could open its connection.
+
+    As long as something is, this process is only slow to begin. What nobody frees is given up in the end.
+    """
+    grace, began = runs_settings().DISCONNECT_GRACE, time.monotonic()
+    await interest.keep(ours, run_id, grace)
+    await asyncio.sleep(grace)
+    while not opened.is_set() and connection() is not None and time.monotonic() - began < LONGEST_START_SECONDS:
+        await interest.keep(ours, run_id, grace)
+        await asyncio.sleep(min(grace, _LOOK_SECONDS))
+    if not opened.is_set():
+        await _cancel_when_unwatched(ours, run_id)
 
 
 async def _cancel_when_unwatched(ours: Hub, run_id: UUID) -> None:

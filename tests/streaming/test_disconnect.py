@@ -4,11 +4,14 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from uuid import UUID
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.db import connection, transaction
 
+from runs.api.disconnect import Connection
 from runs.locks import lock_thread
 from runs.models import Run
 from runs.states import RunStatus
@@ -103,6 +106,17 @@ def test_a_client_that_goes_before_it_is_answered_has_gone_too(house: House, kin
     guest = Guest(house.loop, hasty, house.webs[0])
     run = wait_until(thread.runs.first, "the run")
     guest.leave()
+    cancelled_at(run)
+
+
+def test_a_process_that_is_slow_to_begin_an_answer_has_not_lost_its_client(house: House) -> None:
+    """What shows whether the client is there is whether anything is left that could begin the answer; not the time."""
+    run = make_run(make_thread())
+    connection = house.loop.run(sync_to_async(partial(Connection.to, run, cares=True), thread_sensitive=False)())
+    house.wait_out_a_grace()
+    house.wait_out_a_grace()
+    assert (stored(run).status, connection.run_id) == ("pending", run.pk)
+    del connection
     cancelled_at(run)
 
 

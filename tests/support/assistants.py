@@ -321,6 +321,23 @@ def unstorable(run: RunContext, input: Any) -> dict[str, int]:
     return ANSWER
 
 
+# Those that show what was done twice
+
+
+@assistant
+def payer(run: RunContext, input: Any) -> Iterator[dict[str, int]]:
+    """Do something outside, then take a durable step, three times; beat so long in between (input: seconds)."""
+    pause = (input or {}).get("seconds", 0.0)
+    with present(run):
+        for number in range(3):
+            note(run.id, run.attempt, f"paid {number}")
+            run.emit({"paid": number})
+            until = time.monotonic() + pause
+            while time.monotonic() < until:
+                beat(run.id, run.attempt)
+            yield {f"paid {number}": run.attempt}
+
+
 # Those that die
 
 
@@ -365,6 +382,7 @@ ASSISTANTS = (
     "querying",
     "holding",
     "unstorable",
+    "payer",
     "killed_once",
     "poison",
 )

@@ -1,0 +1,17 @@
+"""A web process, or with `python -m` a scheduler, that dies where the test says; see tests/support/crash_points.py."""
+
+import os
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
+
+from project.asgi import application  # noqa: E402 - sets Django up
+from tests.support import crash_points  # noqa: E402
+
+__all__ = ["application"]
+
+crash_points.install()
+
+if __name__ == "__main__":
+    from django.core.management import call_command
+
+    call_command("run_scheduler")

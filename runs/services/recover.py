@@ -1,5 +1,6 @@
 """What a crash can leave behind, found by sweeps and repaired one thread at a time."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from uuid import UUID
 
@@ -21,9 +22,12 @@ SCHEDULER = system("scheduler")
 BATCH = 100
 
 
-def bury_expired_workers(limit: int = BATCH) -> int:
-    """Bury the workers whose lease has run out; a renewal that comes first wins. Returns how many were buried."""
-    return for_each(expired_workers(limit), bury_worker)
+def bury_expired_workers(limit: int = BATCH, may_bury: Callable[[], bool] = lambda: True) -> int:
+    """Bury the workers whose lease has run out; a renewal that comes first wins. Returns how many were buried.
+
+    `may_bury` is asked before each.
+    """
+    return for_each(expired_workers(limit), lambda worker_id: may_bury() and bury_worker(worker_id))
 
 
 def recover_stalled_runs(actor: Actor = SCHEDULER, limit: int = BATCH) -> int:

@@ -1,0 +1,80 @@
+"""PostgreSQL restarted and its connections terminated, under load: no run is lost or doubled."""
+
+import os
+import random
+import signal
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+from django.db import connection
+
+from runs.states import RunStatus
+from tests.support.engines import SessionEngines
+from tests.support.ledger import entries
+from tests.support.load import Load
+from tests.support.scale import rounds
+from tests.support.stack import Stack
+from tests.support.stage import empty_queue
+
+pytestmark = [pytest.mark.usefixtures("db", "intact", "swept"), pytest.mark.timeout(1800)]
+
+
+@pytest.fixture(scope="module")
+def stack(db: None) -> Iterator[Stack]:
+    """Two workers and a scheduler."""
+    empty_queue()
+    with Stack(workers=2) as stack:
+        yield stack
+
+
+def check_all_done(load: Load) -> None:
+    """Every run has succeeded; no attempt did anything twice, and nothing was executed after it had succeeded."""
+    runs = load.wait_until_settled()
+    assert {run.status for run in runs} == {RunStatus.SUCCESS}
+    for run in runs:
+        paid = [(entry.attempt, entry.event) for entry in entries(run.pk) if entry.event.startswith("paid")]
+        assert paid == sorted(set(paid))
+        assert paid[-3:] == [(run.attempt, f"paid {number}") for number in range(3)]
+
+
+def restart(engines: SessionEngines) -> None:
+    """What `pg_ctl restart -m immediate` does: every session is cut, and the start is a recovery."""
+    postgres = engines.postgres
+    assert postgres is not None and postgres.process is not None
+    postgres.process.send_signal(signal.SIGQUIT)
+    postgres.process.wait(30)
+    postgres.start()
+    connection.close()
+
+
+def test_immediate_restarts(stack: Stack, engines: SessionEngines) -> None:
+    with Load() as load:
+        for _ in range(rounds(10)):
+            load.wait_for_more(5)
+            restart(engines)
+        load.wait_for_more(5)
+    check_all_done(load)
+    assert {run.attempt for run in load.wait_until_settled()} == {1}
+
+
+def test_terminated_connections(stack: Stack) -> None:
+    """One after the other, whoever uses it and for whatever."""
+    with Load(pause=0.02, seconds=0.05) as load, psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as admin:
+        terminated = 0
+        while terminated < rounds(200):
+            terminated += terminate_one(admin)
+            load.wait_for_more(1)
+    check_all_done(load)
+
+
+def terminate_one(admin: psycopg.Connection) -> bool:
+    """End a session of the test database at random; False if there is none but this one."""
+    rows = admin.execute(
+        "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    ).fetchall()
+    if not rows:
+        return False
+    (pid,) = random.choice(rows)
+    answer = admin.execute("SELECT pg_terminate_backend(%s)", [pid]).fetchone()
+    return answer is not None and bool(answer[0])

@@ -2,17 +2,16 @@
 
 import os
 import random
-import signal
 from collections.abc import Iterator
 
 import psycopg
 import pytest
-from django.db import connection
 
 from runs.states import RunStatus
 from tests.support.engines import SessionEngines
 from tests.support.ledger import entries
 from tests.support.load import Load
+from tests.support.outages import restart_postgres
 from tests.support.scale import rounds
 from tests.support.stack import Stack
 from tests.support.stage import empty_queue
@@ -38,21 +37,11 @@ def check_all_done(load: Load) -> None:
         assert paid[-3:] == [(run.attempt, f"paid {number}") for number in range(3)]
 
 
-def restart(engines: SessionEngines) -> None:
-    """What `pg_ctl restart -m immediate` does: every session is cut, and the start is a recovery."""
-    postgres = engines.postgres
-    assert postgres is not None and postgres.process is not None
-    postgres.process.send_signal(signal.SIGQUIT)
-    postgres.process.wait(30)
-    postgres.start()
-    connection.close()
-
-
 def test_immediate_restarts(stack: Stack, engines: SessionEngines) -> None:
     with Load() as load:
         for _ in range(rounds(10)):
             load.wait_for_more(5)
-            restart(engines)
+            restart_postgres(engines)
         load.wait_for_more(5)
     check_all_done(load)
     assert {run.attempt for run in load.wait_until_settled()} == {1}

@@ -1,8 +1,6 @@
 """The broker restarted, emptied, standing still and cut off, under load: nothing that was accepted is lost or doubled."""
 
 import json
-import signal
-import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -16,6 +14,7 @@ from tests.support.engines import SessionEngines
 from tests.support.factories import make_actor, make_thread
 from tests.support.ledger import entries, wait_until
 from tests.support.load import Load
+from tests.support.outages import restart_redis, still_redis
 from tests.support.scale import rounds
 from tests.support.stack import Stack
 from tests.support.stage import broker, empty_queue
@@ -24,7 +23,6 @@ from tests.support.swallowing import SwallowingProxy
 pytestmark = [pytest.mark.usefixtures("db", "intact", "swept"), pytest.mark.timeout(1800)]
 
 PATIENCE_SECONDS = 60.0
-STANDSTILL_SECONDS = 20.0
 
 
 @pytest.fixture(scope="module")
@@ -55,30 +53,13 @@ def check_all_done_once(load: Load) -> None:
 PAID = ["start", "paid 0", "paid 1", "paid 2", "left"]
 
 
-def restart(engines: SessionEngines) -> None:
-    """Killed, and started again with what it had written down."""
-    assert engines.redis is not None
-    engines.redis.kill()
-    engines.redis.start()
-
-
 def empty(engines: SessionEngines) -> None:
     """Every queue, stream and sentinel gone."""
     with broker() as client:
         client.flushall()
 
 
-def stand_still(engines: SessionEngines) -> None:
-    """It accepts connections and says nothing."""
-    assert engines.redis is not None and engines.redis.process is not None
-    engines.redis.process.send_signal(signal.SIGSTOP)
-    try:
-        time.sleep(STANDSTILL_SECONDS)
-    finally:
-        engines.redis.process.send_signal(signal.SIGCONT)
-
-
-@pytest.mark.parametrize(("what", "times"), [(restart, 10), (empty, 5), (stand_still, 3)])
+@pytest.mark.parametrize(("what", "times"), [(restart_redis, 10), (empty, 5), (still_redis, 3)])
 def test_redis_fails_under_load(
     what: Callable[[SessionEngines], None], times: int, stack: Stack, engines: SessionEngines
 ) -> None:

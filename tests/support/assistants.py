@@ -338,6 +338,17 @@ def payer(run: RunContext, input: Any) -> Iterator[dict[str, int]]:
             yield {f"paid {number}": run.attempt}
 
 
+@assistant
+def busybody(run: RunContext, input: Any) -> Iterator[dict[str, int]]:
+    """Emit and take steps all the time, until the test opens the gate named like the run."""
+    with present(run):
+        while not gate_is_open(run.id):
+            for _ in range(5):
+                run.emit({"at": time.time()})
+                beat(run.id, run.attempt)
+            yield {"attempt": run.attempt}
+
+
 # Those that die
 
 
@@ -383,6 +394,7 @@ ASSISTANTS = (
     "holding",
     "unstorable",
     "payer",
+    "busybody",
     "killed_once",
     "poison",
 )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from project.local.processes import end, last_lines, spawn
+from tests.support.assistants import registrations
 from tests.support.ledger import VARIABLE, wait_until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -19,8 +20,12 @@ STOP_SECONDS = 10.0
 class SchedulerProcess:
     """One scheduler, ended with the block. `runs` goes over settings.RUNS."""
 
-    def __init__(self, *, name: str = "scheduler", runs: dict[str, Any] | None = None) -> None:
-        self._environment = {"RUNYARD_RUNS_SETTINGS": json.dumps(runs or {})}
+    def __init__(self, *, name: str = "scheduler", runs: dict[str, Any] | None = None, **environment: str) -> None:
+        self._environment = {
+            "RUNYARD_ASSISTANTS": registrations(),
+            "RUNYARD_RUNS_SETTINGS": json.dumps(runs or {}),
+            **environment,
+        }
         self._log = Path(os.environ[VARIABLE], f"{name}.log")
         self.process: subprocess.Popen[bytes] | None = None
 

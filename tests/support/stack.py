@@ -44,7 +44,9 @@ class Stack:
         self.runs = SHORT | (runs or {})
         self._concurrency, self._faults, self._environment = concurrency, faults, environment
         self.workers = [self.new_worker() for _ in range(workers)]
-        self.schedulers = [SchedulerProcess(name=f"scheduler-{one}", runs=self.runs) for one in range(schedulers)]
+        self.schedulers = [
+            SchedulerProcess(name=f"scheduler-{one}", runs=self.runs, **environment) for one in range(schedulers)
+        ]
         self.webs = [self._new_web(f"web-{one}") for one in range(webs)]
         self._exit = ExitStack()
 

@@ -11,7 +11,7 @@ from django.core.management import call_command
 from django.test import override_settings
 from pytest_django import DjangoDbBlocker
 
-from tests.support.ledger import VARIABLE, wait_until
+from tests.support.ledger import PATIENCE_SECONDS, VARIABLE, wait_until
 
 if TYPE_CHECKING:  # a conftest.py imports this before Django is set up
     from runs.models import Run, RunEvent
@@ -85,12 +85,12 @@ def messages() -> int:
         return int(client.llen("runs") + client.hlen("unacked"))
 
 
-def wait_for_status(run_id: UUID, status: str) -> "Run":
+def wait_for_status(run_id: UUID, status: str, seconds: float = PATIENCE_SECONDS) -> "Run":
     """The run, as soon as it has this status."""
     from runs.models import Run
 
     found = Run.objects.filter(pk=run_id, status=status)
-    return wait_until(found.first, f"run {run_id} to be {status}")
+    return wait_until(found.first, f"run {run_id} to be {status}", seconds)
 
 
 def wait_until_settled(run_id: UUID) -> "Run":

@@ -4,14 +4,11 @@ Clients record their calls; nothing here reads the database, and no clock but th
 ended before another began came first; calls that overlapped may have come in either order.
 """
 
-import json
-import os
 import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
 
 TERMINAL = frozenset({"success", "error", "timeout", "interrupted"})
 IN_FLIGHT = frozenset({"pending", "running"})
@@ -70,7 +67,7 @@ class History:
         events = {seen.run: seen for seen in told}
         found = [objection for calls in self._by("run").values() for objection in _of_run(calls)]
         for calls in self._by("thread").values():
-            found += _of_thread(calls, events)
+            found += _of_thread(calls)
         if events:
             found += [objection for run, calls in self._by("run").items() for objection in _against(calls, events.get(run))]
         return found
@@ -140,7 +137,7 @@ def _attempts(shown: list[Call]) -> Iterator[str]:
 # One thread
 
 
-def _of_thread(calls: list[Call], events: dict[str, Seen]) -> Iterator[str]:
+def _of_thread(calls: list[Call]) -> Iterator[str]:
     yield from _two_writers(calls)
     yield from _out_of_order(calls)
     yield from _wrongly_admitted(calls)
@@ -189,12 +186,7 @@ def _displaced(calls: list[Call]) -> Iterator[str]:
             if later.run in create.displaced and later.status != "interrupted":
                 yield f"run {later.run} was displaced and later {later.status}"
             if later.run in earlier and later.status in IN_FLIGHT:
-                yield f"run {later.run} outlived the {how_of(create)} of run {create.run}"
-
-
-def how_of(create: Call) -> str:
-    """The strategy in a word."""
-    return create.how
+                yield f"run {later.run} outlived the {create.how} of run {create.run}"
 
 
 # Against what the server tells
@@ -218,20 +210,13 @@ def _against(calls: list[Call], told: Seen | None) -> Iterator[str]:
         yield f"run {told.run} was cancelled and ended as {ends[-1:]}"
 
 
-def shortest(history: History, objection: str) -> list[dict[str, Any]]:
-    """The calls that have to do with an objection, for a message."""
-    return [asdict(call) for call in history.calls if call.run and call.run in objection]
+def explain(history: History, objections: list[str]) -> str:
+    """The objections with the calls that they are about, for a message."""
+    lines = list(objections[:10])
+    lines += [str(call) for call in history.calls if call.run and any(call.run in line for line in lines[:10])]
+    return "\n".join(lines)
 
 
 def clock() -> float:
     """The clients' clock: one for all processes of this machine."""
     return time.monotonic()
-
-
-def dump(history: History, name: str) -> None:
-    """Keep the history beside the logs."""
-    from tests.support.ledger import VARIABLE
-
-    with open(os.path.join(os.environ[VARIABLE], f"{name}.history"), "w") as file:
-        for call in history.calls:
-            file.write(json.dumps(asdict(call)) + "\n")

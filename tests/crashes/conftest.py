@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from project.local.processes import last_lines
-from tests.support.fixtures import intact  # noqa: F401 - fixtures
+from tests.support.fixtures import intact
 from tests.support.ledger import VARIABLE
-from tests.support.stage import db, stage, swept  # noqa: F401 - fixtures
+from tests.support.stage import db, stage, swept
+
+__all__ = ["db", "intact", "pytest_runtest_makereport", "stage", "swept"]
 
 LINES = 60
 

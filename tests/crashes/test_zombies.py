@@ -34,7 +34,7 @@ def stack(db: None) -> Iterator[Stack]:
 
 def holder(stack: Stack, run: Run) -> WorkerProcess:
     """The process that holds the run."""
-    pid = int(Worker.objects.get(run=run.pk).host.rpartition(":")[2])
+    pid = int(Worker.objects.get(runs=run.pk).host.rpartition(":")[2])
     return next(worker for worker in stack.workers if worker.pid == pid)
 
 

@@ -97,8 +97,8 @@ def _check_blocking(conf: Any) -> Iterator[CheckMessage]:
     timeout = (conf.broker_transport_options or {}).get("socket_timeout")
     if timeout is not None and timeout <= BRPOP_SECONDS:
         yield Error(
-            f"The broker's socket_timeout ({timeout:g} s) must be longer than {BRPOP_SECONDS:g} s, the time for which a "
-            "worker blocks while it waits for a message: its connection would be cut again and again.",
+            f"The broker's socket_timeout ({timeout:g} s) must be longer than {BRPOP_SECONDS:g} s, for which a worker "
+            "blocks while it waits for a message: its connection would be cut again and again.",
             id="runs.E026",
         )
 

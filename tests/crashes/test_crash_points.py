@@ -15,7 +15,7 @@ from runs.services.cancel import cancel_run
 from runs.states import CancelAction, RunStatus
 from tests.support import crash_points
 from tests.support.factories import make_run, make_thread
-from tests.support.ledger import entries, open_gate, wait_for_entry, wait_until
+from tests.support.ledger import entries, wait_for_entry, wait_until
 from tests.support.scale import rounds
 from tests.support.stack import Stack
 from tests.support.stage import empty_queue, head_values

@@ -1,4 +1,4 @@
-"""The broker restarted, emptied, standing still and cut off, under load: nothing that was accepted is lost or doubled."""
+"""The broker restarted, emptied, standing still and cut off, under load: no run is lost or executed twice."""
 
 import json
 import urllib.request

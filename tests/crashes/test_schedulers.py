@@ -11,7 +11,7 @@ import pytest
 from runs.models import ClockTimestamp, Run, Worker
 from runs.states import RunStatus
 from tests.support import crash_points
-from tests.support.factories import expire, make_run, make_thread, make_worker, running
+from tests.support.factories import expire, make_run, make_thread, make_worker, running, worker_of
 from tests.support.ledger import wait_until
 from tests.support.scale import rounds
 from tests.support.stack import Stack
@@ -70,7 +70,7 @@ def check_recovered_once(run: Run) -> None:
         ("running", "pending"),
     ]
     assert (run.attempt, run.crashes, run.dispatches, run.leased) == (1, 1, 1, False)
-    assert Worker.objects.get(pk=run.worker_id).buried_at is not None
+    assert Worker.objects.get(pk=worker_of(run)).buried_at is not None
 
 
 def check_dispatched_once(run: Run) -> None:
@@ -88,9 +88,7 @@ PLACES: list[tuple[str, Callable[[], Run], Callable[[Run], None]]] = [
 
 
 @pytest.mark.parametrize(("place", "lose", "check"), PLACES, ids=[place for place, _, _ in PLACES])
-def test_killed_scheduler(
-    place: str, lose: Callable[[], Run], check: Callable[[Run], None], stack: Stack
-) -> None:
+def test_killed_scheduler(place: str, lose: Callable[[], Run], check: Callable[[Run], None], stack: Stack) -> None:
     """The other one does what it left undone, and nothing of what it had done."""
     for _ in range(rounds(4)):
         stack.mend()

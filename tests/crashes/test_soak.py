@@ -6,6 +6,7 @@ import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from uuid import UUID
 
 import psutil
 import pytest
@@ -109,7 +110,9 @@ def told(accepted: list[tuple[str, str]]) -> list[Seen]:
     """What the server's own history says of these runs."""
     found = []
     for thread, run in accepted:
-        events = RunEvent.objects.filter(run=run).order_by("id").values_list("from_status", "to_status", "attempt")
+        events = (
+            RunEvent.objects.filter(run_id=UUID(run)).order_by("id").values_list("from_status", "to_status", "attempt")
+        )
         found.append(Seen(run, thread, tuple((came or "", to, attempt) for came, to, attempt in events)))
     assert Run.objects.filter(pk__in=[run for _, run in accepted]).count() == len(accepted)
     return found

@@ -1,7 +1,11 @@
 """Executors that come back after they were given up, and outages in which nobody may be given up."""
 
+import os
+import signal
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
 
 import pytest
 
@@ -9,6 +13,7 @@ from runs.models import Checkpoint, Run, Worker
 from runs.states import RunStatus
 from runs.streaming import log
 from runs.streaming.connection import writer
+from tests.support import crash_points
 from tests.support.engines import SessionEngines
 from tests.support.factories import make_run, make_thread
 from tests.support.ledger import entries, open_gate, wait_for_entry, wait_until
@@ -34,7 +39,7 @@ def stack(db: None) -> Iterator[Stack]:
 
 def holder(stack: Stack, run: Run) -> WorkerProcess:
     """The process that holds the run."""
-    pid = int(Worker.objects.get(runs=run.pk).host.rpartition(":")[2])
+    pid = int(str(Worker.objects.get(runs=run.pk).host).rpartition(":")[2])
     return next(worker for worker in stack.workers if worker.pid == pid)
 
 
@@ -55,7 +60,8 @@ def steps(run: Run, attempt: int) -> int:
 
 def frames(run: Run) -> list[int]:
     """The attempt of every frame in the run's stream, in order."""
-    return [int(entry_id.partition("-")[0]) for entry_id, _ in writer().xrange(log.key(run.pk))]  # type: ignore[union-attr]
+    found: Any = writer().xrange(log.key(run.pk))
+    return [int(entry_id.partition("-")[0]) for entry_id, _ in found]
 
 
 @pytest.mark.parametrize("stopped", [whole_worker, main_process])
@@ -65,21 +71,44 @@ def test_zombie(stopped: Callable[[WorkerProcess], list[int]], stack: Stack) -> 
         run = make_run(make_thread(), assistant="busybody")
         wait_for_entry(run.pk, "beat")
         run = wait_for_status(run.pk, RunStatus.RUNNING)
-        worker = holder(stack, run)
-        with standing_still(*stopped(worker)):
-            second = wait_for_second_attempt(run)
-            before = [entry for entry in entries(run.pk, "beat") if entry.attempt == 1][-1]
-            accepted = steps(run, 1)
-            wait_out(2 * LEASE)
-        wait_for_entry(run.pk, "left", attempt=1)
-        wait_until(lambda: steps(run, 2) > 1, "steps of the second attempt", PATIENCE_SECONDS)
-        open_gate(run.pk)
-        run = wait_for_status(run.pk, RunStatus.SUCCESS, PATIENCE_SECONDS)
-        assert (run.attempt, run.crashes, head_values(run)) == (2, 1, {"attempt": 2})
-        assert steps(run, 1) == accepted
-        assert before.at < second
-        assert frames(run) == sorted(frames(run))
+        come_back(run, stopped(holder(stack, run)))
         wait_until(lambda: all(one.is_ready() for one in stack.workers), "the zombie to live again", PATIENCE_SECONDS)
+
+
+@pytest.mark.parametrize("place", ["inside the claim", "inside a step", "inside the finish"])
+def test_zombie_that_holds_locks(place: str, stack: Stack) -> None:
+    """A worker that is stopped in the middle of a transaction keeps nobody from its run: it loses the transaction."""
+    for _ in range(rounds(10)):
+        wait_for_stop = crash_points.arm(place, crash_points.STOPPED)
+        run = make_run(make_thread(), assistant="payer")
+        try:
+            child = wait_for_stop()
+            run = wait_for_status(run.pk, RunStatus.SUCCESS, PATIENCE_SECONDS)
+        finally:
+            stopped = [*entries(crash_points.LEDGER, place)][-1]
+            for pid in (int(stopped.what["parent"]), stopped.pid):
+                os.kill(pid, signal.SIGCONT)
+        assert child == stopped.pid
+        wait_until(lambda: all(one.is_ready() for one in stack.workers), "the zombie to live again", PATIENCE_SECONDS)
+        ended = Run.objects.get(pk=run.pk)
+        assert (ended.status, ended.attempt, ended.finished_at) == (RunStatus.SUCCESS, run.attempt, run.finished_at)
+
+
+def come_back(run: Run, pids: list[int]) -> None:
+    """These processes stop for three leases, then go on; the run is another's by then, and stays it."""
+    with standing_still(*pids):
+        second = wait_for_second_attempt(run)
+        before = [entry for entry in entries(run.pk, "beat") if entry.attempt == 1][-1]
+        accepted = steps(run, 1)
+        wait_out(2 * LEASE)
+    wait_for_entry(run.pk, "left", attempt=1)
+    wait_until(lambda: steps(run, 2) > 1, "steps of the second attempt", PATIENCE_SECONDS)
+    open_gate(run.pk)
+    run = wait_for_status(run.pk, RunStatus.SUCCESS, PATIENCE_SECONDS)
+    assert (run.attempt, run.crashes, head_values(run)) == (2, 1, {"attempt": 2})
+    assert steps(run, 1) == accepted
+    assert before.at < second
+    assert frames(run) == sorted(frames(run))
 
 
 def wait_for_second_attempt(run: Run) -> float:
@@ -97,8 +126,7 @@ def test_an_outage_of_the_database_restarts_nobody(
 ) -> None:
     runs = start_busybodies(stack)
     outage(engines)
-    back = time.time()
-    wait_until(lambda: all(goes_on(run, back) for run in runs), "the runs to go on", PATIENCE_SECONDS)
+    wait_until(partial(all_go_on, runs, time.time()), "the runs to go on", PATIENCE_SECONDS)
     for run in runs:
         open_gate(run.pk)
     ended = [wait_for_status(run.pk, RunStatus.SUCCESS, PATIENCE_SECONDS) for run in runs]
@@ -111,6 +139,11 @@ def start_busybodies(stack: Stack) -> list[Run]:
     for run in runs:
         wait_for_entry(run.pk, "beat")
     return runs
+
+
+def all_go_on(runs: list[Run], since: float) -> bool:
+    """Whether each has taken a step since then."""
+    return all(goes_on(run, since) for run in runs)
 
 
 def goes_on(run: Run, since: float) -> bool:
@@ -126,8 +159,7 @@ def test_a_scheduler_that_buries_at_once_restarts_runs(db: None, engines: Sessio
         runs = start_busybodies(stack)
         for _ in range(10):
             stop_postgres(engines, 2 * LEASE)
-            back = time.time()
-            wait_until(lambda: all(goes_on(run, back) for run in runs), "the runs to go on", PATIENCE_SECONDS)
+            wait_until(partial(all_go_on, runs, time.time()), "the runs to go on", PATIENCE_SECONDS)
             if Run.objects.filter(pk__in=[run.pk for run in runs], attempt__gt=1).exists():
                 break
         for run in runs:

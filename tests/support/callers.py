@@ -15,12 +15,8 @@ PATIENCE_SECONDS = 60.0
 ANSWER_SECONDS = 30.0
 
 
-class Refused(Exception):
-    """The server refused, and said why."""
-
-    def __init__(self, status: int, problem: dict[str, Any]) -> None:
-        super().__init__(f"{status} {problem}")
-        self.status, self.problem = status, problem
+class Busy(Exception):
+    """409: the thread is busy, or the run has ended."""
 
 
 class Caller:
@@ -35,8 +31,7 @@ class Caller:
         body = {"assistant_id": assistant, "multitask_strategy": how, **body}
         try:
             run = self._call("POST", f"/threads/{thread}/runs", body, {"Idempotency-Key": str(uuid4())})
-        except Refused as refused:
-            assert refused.status == 409, refused
+        except Busy:
             return None
         displaced = tuple(run["displaced"])
         self._note("create", thread, run["run_id"], began, how=how, displaced=displaced, status="pending")
@@ -55,8 +50,7 @@ class Caller:
         began, accepted = clock(), True
         try:
             self._call("POST", f"/threads/{thread}/runs/{run_id}/cancel?wait=0&action={action}")
-        except Refused as refused:
-            assert refused.status == 409, refused
+        except Busy:
             accepted = False
         self._note("cancel", thread, run_id, began, how=action, accepted=accepted)
         return accepted
@@ -85,8 +79,9 @@ class Caller:
             with urllib.request.urlopen(request, timeout=ANSWER_SECONDS) as answer:
                 return (json.loads(answer.read() or b"null"),)
         except urllib.error.HTTPError as error:
-            if error.code != 503:
-                raise Refused(error.code, json.loads(error.read())) from None
+            if error.code == 409:
+                raise Busy from None
+            assert error.code == 503, f"{error.code}: {error.read()!r}"  # noqa: PT017 - any other answer is a failure
         except (OSError, HTTPException):
             self._webs.append(self._webs.pop(0))
         return None

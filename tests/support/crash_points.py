@@ -17,8 +17,8 @@ from tests.support.ledger import VARIABLE, entries, note, wait_until
 
 #: Under which crashes are noted.
 LEDGER = "crashes"
-#: Who dies: the process that comes by, or the worker's main process, and its children with it.
-CHILD, WORKER = "child", "worker"
+#: Who dies: the process that comes by, or the worker's main process, and its children with it. Or both are stopped.
+CHILD, WORKER, STOPPED = "child", "worker", "stopped"
 
 
 @dataclass(frozen=True)
@@ -104,15 +104,16 @@ def _find(target: str) -> tuple[Any, str]:
 
 
 def _pass_by(point: str, main: int) -> None:
-    for victim in (CHILD, WORKER):
+    for victim in (CHILD, WORKER, STOPPED):
         try:
             _armed(point, victim).unlink()
         except FileNotFoundError:
             continue
         note(LEDGER, 0, point, victim=victim, parent=main)
-        if victim == WORKER:
-            os.kill(main, signal.SIGKILL)
-        os.kill(os.getpid(), signal.SIGKILL)
+        signum = signal.SIGSTOP if victim == STOPPED else signal.SIGKILL
+        if victim != CHILD:
+            os.kill(main, signum)
+        os.kill(os.getpid(), signum)
 
 
 def arm(point: str, victim: str = CHILD) -> Callable[[], int]:

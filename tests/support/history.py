@@ -69,7 +69,9 @@ class History:
         for calls in self._by("thread").values():
             found += _of_thread(calls)
         if events:
-            found += [objection for run, calls in self._by("run").items() for objection in _against(calls, events.get(run))]
+            found += [
+                objection for run, calls in self._by("run").items() for objection in _against(calls, events.get(run))
+            ]
         return found
 
     def _by(self, name: str) -> dict[str, list[Call]]:

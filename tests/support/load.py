@@ -42,7 +42,7 @@ class Load:
     def _work(self) -> None:
         while not self._stopped.wait(self._pause):
             with suppress(DatabaseError, InterfaceError, OutcomeUnknown):  # not accepted
-                thread = random.choice(self._threads)  # noqa: S311
+                thread = random.choice(self._threads)
                 run = make_run(thread, assistant="payer", kwargs={"input": self._input}, max_attempts=100)
                 self.accepted.append(run.pk)
                 continue

@@ -7,8 +7,8 @@ import os
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
 
-from project.asgi import application  # noqa: E402 - sets Django up
-from tests.support import crash_points  # noqa: E402
+from project.asgi import application
+from tests.support import crash_points
 
 __all__ = ["application"]
 

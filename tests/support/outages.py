@@ -45,7 +45,8 @@ def restart_redis(engines: SessionEngines) -> None:
 
 def still_redis(engines: SessionEngines, seconds: float = 20.0) -> None:
     """It accepts connections and says nothing."""
-    assert engines.redis is not None and engines.redis.process is not None
+    assert engines.redis is not None
+    assert engines.redis.process is not None
     with standing_still(engines.redis.process.pid):
         wait_out(seconds)
 
@@ -53,7 +54,8 @@ def still_redis(engines: SessionEngines, seconds: float = 20.0) -> None:
 def restart_postgres(engines: SessionEngines) -> None:
     """What `pg_ctl restart -m immediate` does: every session is cut, and the start is a recovery."""
     postgres = engines.postgres
-    assert postgres is not None and postgres.process is not None
+    assert postgres is not None
+    assert postgres.process is not None
     postgres.process.send_signal(signal.SIGQUIT)
     postgres.process.wait(30)
     postgres.start()
@@ -71,6 +73,7 @@ def stop_postgres(engines: SessionEngines, seconds: float = 20.0) -> None:
 
 def still_postgres(engines: SessionEngines, seconds: float = 20.0) -> None:
     """It and all its sessions exist and say nothing."""
-    assert engines.postgres is not None and engines.postgres.process is not None
+    assert engines.postgres is not None
+    assert engines.postgres.process is not None
     with standing_still(*family(engines.postgres.process.pid)):
         wait_out(seconds)

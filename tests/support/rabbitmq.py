@@ -59,7 +59,11 @@ class RabbitMQ:
         """Return when it answers."""
         log = self._directory / "rabbitmq.log"
         self.process = spawn(
-            [program()], log=log, death_signal=signal.SIGTERM, environment=self._environment(), directory=self._directory
+            [program()],
+            log=log,
+            death_signal=signal.SIGTERM,
+            environment=self._environment(),
+            directory=self._directory,
         )
         try:
             wait_until(self.answers, "RabbitMQ to answer", START_SECONDS)

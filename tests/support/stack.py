@@ -24,6 +24,7 @@ SHORT = {
     "REDISPATCH_MAX_SECONDS": 8.0,
     "PUBLISH_BREAK_SECONDS": 1.0,
     "DISCONNECT_GRACE": 2.0,
+    "TRANSACTION_IDLE_SECONDS": 3.0,
 }
 
 
@@ -51,12 +52,11 @@ class Stack:
         self._exit = ExitStack()
 
     def __enter__(self) -> Self:
-        processes = [*self.workers, *self.schedulers, *self.webs]
         self._exit.callback(self._kill_all)
         with self._exit:
-            for process in processes:
+            for process in self.processes:
                 process.launch()
-            for process in processes:
+            for process in self.processes:
                 process.wait_until_ready()
             self._exit = self._exit.pop_all()
         return self
@@ -64,15 +64,20 @@ class Stack:
     def __exit__(self, *_: object) -> None:
         self._exit.close()
 
+    @property
+    def processes(self) -> list[WorkerProcess | SchedulerProcess | ServerProcess]:
+        """All of them."""
+        return [*self.workers, *self.schedulers, *self.webs]
+
     def _kill_all(self) -> None:
-        for process in [*self.workers, *self.schedulers, *self.webs]:
+        for process in self.processes:
             if process.is_running:
                 process.kill()
 
     def new_worker(self) -> WorkerProcess:
         """One more of the same kind, not started yet."""
         return WorkerProcess(
-            concurrency=self._concurrency, faults=self._faults, runs=self.runs, **self._environment
+            concurrency=self._concurrency, faults=self._faults, runs=self.runs, environment=self._environment
         )
 
     def _new_web(self, name: str) -> ServerProcess:
@@ -82,7 +87,9 @@ class Stack:
             **self._environment,
         }
         directory = Path(os.environ[VARIABLE])
-        return ServerProcess(directory, application="tests.support.mortal:application", name=name, **environment)
+        return ServerProcess(
+            directory, application="tests.support.mortal:application", name=name, pool_size=4, **environment
+        )
 
     def replace(self, worker: WorkerProcess) -> WorkerProcess:
         """Begin to start another in the place of a dead one, which a supervisor would do."""
@@ -97,10 +104,11 @@ class Stack:
         for worker in list(self.workers):
             if not worker.is_running:
                 self.replace(worker)
-        for other in [*self.schedulers, *self.webs]:
+        others: list[SchedulerProcess | ServerProcess] = [*self.schedulers, *self.webs]
+        for other in others:
             if not other.is_running:
                 other.launch()
         wanted = len(self.workers) if workers is None else workers
         wait_until(lambda: sum(worker.is_ready() for worker in self.workers) >= wanted, "enough workers", 90.0)
-        for other in [*self.schedulers, *self.webs]:
+        for other in others:
             other.wait_until_ready()

@@ -77,7 +77,7 @@ class Visitors:
 
     async def _visit(self, visit: Visit) -> None:
         path, method = f"/threads/{visit.thread}/runs/{visit.how}", "POST"
-        body = {**self._body, "on_disconnect": visit.on_disconnect, "multitask_strategy": "enqueue"}
+        body: Any = {**self._body, "on_disconnect": visit.on_disconnect, "multitask_strategy": "enqueue"}
         create: dict[str, str] = {"Idempotency_Key": str(uuid4())}
         while True:
             headers = create if method == "POST" else _last_event(visit)

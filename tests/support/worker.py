@@ -36,7 +36,7 @@ class WorkerProcess:
         prefetch: int = 1,
         faults: tuple[str, ...] = (),
         runs: dict[str, Any] | None = None,
-        **environment: str,
+        environment: dict[str, str] | None = None,
     ) -> None:
         self._options = [f"--concurrency={concurrency}", f"--prefetch-multiplier={prefetch}"]
         self._application = "tests.support.faulty" if faults else "project"
@@ -44,7 +44,7 @@ class WorkerProcess:
             "RUNYARD_ASSISTANTS": registrations(),
             "RUNYARD_RUNS_SETTINGS": json.dumps(runs or {}),
             "RUNYARD_TEST_FAULTS": ",".join(faults),
-            **environment,
+            **(environment or {}),
         }
         #: The worker's name among Celery's.
         self.name = f"test-{uuid4()}@{socket.gethostname()}"

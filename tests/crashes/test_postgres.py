@@ -1,30 +1,36 @@
 """PostgreSQL restarted and its connections terminated, under load: no run is lost or doubled."""
 
+import json
 import os
 import random
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
+from typing import Any
 
 import psycopg
 import pytest
 from django.db import connection
 
+from runs.services.api_keys import create_api_key
 from runs.states import RunStatus
 from tests.support.engines import SessionEngines
+from tests.support.factories import make_actor, make_run, make_thread
 from tests.support.ledger import entries
 from tests.support.load import Load
 from tests.support.outages import restart_postgres
 from tests.support.scale import rounds
 from tests.support.stack import Stack
-from tests.support.stage import empty_queue
+from tests.support.stage import empty_queue, wait_for_status
 
 pytestmark = [pytest.mark.usefixtures("db", "intact", "swept"), pytest.mark.timeout(1800)]
 
 
 @pytest.fixture(scope="module")
 def stack(db: None) -> Iterator[Stack]:
-    """Two workers and a scheduler."""
+    """Two workers, a scheduler and a web process."""
     empty_queue()
-    with Stack(workers=2) as stack:
+    with Stack(workers=2, webs=1) as stack:
         yield stack
 
 
@@ -58,6 +64,36 @@ def test_terminated_connections(stack: Stack) -> None:
             terminated += terminate_one(admin, spared=own)
             load.wait_for_more(1)
     check_all_done(load)
+
+
+def test_callers_are_told_to_come_again(stack: Stack, engines: SessionEngines) -> None:
+    """While the database is away nothing is accepted, and nothing is a bug; afterwards the same calls succeed."""
+    key = create_api_key(owner=make_actor().owner, name="outage")[1]
+    run = make_run(make_thread(), assistant="prompt")
+    calls: list[tuple[str, Any]] = [(f"/threads/{run.thread_id}/runs", {"assistant_id": "prompt"})]
+    calls += [(f"/threads/{run.thread_id}/runs/{run.pk}", None), (f"/threads/{run.thread_id}/state", None)]
+    wait_for_status(run.pk, RunStatus.SUCCESS)
+    assert engines.postgres is not None
+    connection.close()
+    engines.postgres.stop()
+    try:
+        refused = [ask(stack.webs[0].url + path, key, body) for path, body in calls]
+    finally:
+        engines.postgres.start()
+    for status, headers, answer in refused:
+        assert (status, answer["code"], int(headers["Retry-After"]) > 0) == (503, "database_unavailable", True)
+    assert [ask(stack.webs[0].url + path, key, body)[0] for path, body in calls] == [200, 200, 200]
+
+
+def ask(url: str, key: str, body: Any) -> tuple[int, Any, Any]:
+    """Status, headers and body of the answer."""
+    content = None if body is None else json.dumps(body).encode()
+    headers = {"X-Api-Key": key, "Content-Type": "application/json"}
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, content, headers), timeout=60) as answer:
+            return answer.status, answer.headers, json.load(answer)
+    except urllib.error.HTTPError as error:
+        return error.code, error.headers, json.load(error)
 
 
 def terminate_one(admin: psycopg.Connection, *, spared: int) -> bool:

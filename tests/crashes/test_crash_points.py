@@ -116,10 +116,13 @@ PLACES: list[tuple[str, str, Story, tuple[str, ...]]] = [
     ("inside a time-out", "overdue", OVERDUE, MAIN),
     ("after a time-out", "overdue", OVERDUE, MAIN),
 ]
+#: A new worker takes seconds to start: the everyday share kills whole workers at a third of the places.
+EVERYDAY = rounds(10) == 1
 CASES = [
     pytest.param(place, story, victim, id=f"{place}, {name}, {victim}")
-    for place, name, story, victims in PLACES
+    for number, (place, name, story, victims) in enumerate(PLACES)
     for victim in victims
+    if victim == crash_points.CHILD or not EVERYDAY or number % 3 == 0
 ]
 
 

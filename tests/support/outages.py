@@ -11,6 +11,11 @@ from django.db import connection
 
 from tests.support.engines import SessionEngines
 from tests.support.ledger import wait_until
+from tests.support.scale import rounds
+
+
+#: Several leases long; every round of `make test-crashes` takes the full time.
+OUTAGE_SECONDS = max(10.0, float(rounds(20)))
 
 
 def wait_out(seconds: float) -> None:
@@ -43,7 +48,7 @@ def restart_redis(engines: SessionEngines) -> None:
     engines.redis.start()
 
 
-def still_redis(engines: SessionEngines, seconds: float = 20.0) -> None:
+def still_redis(engines: SessionEngines, seconds: float = OUTAGE_SECONDS) -> None:
     """It accepts connections and says nothing."""
     assert engines.redis is not None
     assert engines.redis.process is not None
@@ -62,7 +67,7 @@ def restart_postgres(engines: SessionEngines) -> None:
     connection.close()
 
 
-def stop_postgres(engines: SessionEngines, seconds: float = 20.0) -> None:
+def stop_postgres(engines: SessionEngines, seconds: float = OUTAGE_SECONDS) -> None:
     """Away for so long."""
     assert engines.postgres is not None
     connection.close()
@@ -71,7 +76,7 @@ def stop_postgres(engines: SessionEngines, seconds: float = 20.0) -> None:
     engines.postgres.start()
 
 
-def still_postgres(engines: SessionEngines, seconds: float = 20.0) -> None:
+def still_postgres(engines: SessionEngines, seconds: float = OUTAGE_SECONDS) -> None:
     """It and all its sessions exist and say nothing."""
     assert engines.postgres is not None
     assert engines.postgres.process is not None

@@ -47,7 +47,10 @@ def take(tour: Tour) -> None:
 
 def read_document(path: Path) -> str:
     """Return the text of a file, or raise if there is nothing in it to digest."""
-    document = path.expanduser().read_text(encoding="utf-8")
+    try:
+        document = path.expanduser().read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise ValueError(f"{path} is no text in UTF-8; name a text file") from None
     if not split_sections(document):
         raise ValueError(f"{path} has no sentences")
     return document

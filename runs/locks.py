@@ -25,16 +25,19 @@ _LARGE = ("kwargs", "metadata", "usage", "error", "first_message", "last_message
 
 #: How long those who serve many threads wait for the lock of one.
 LOCK_WAIT_SECONDS = 1.0
-_bounded: ContextVar[bool] = ContextVar("runs_bounded_lock_waits", default=False)
+#: How long a request waits for the lock of its thread: far longer than any transaction of ours holds one.
+REQUEST_LOCK_WAIT_SECONDS = 20.0
+_bounded: ContextVar[float | None] = ContextVar("runs_bounded_lock_waits", default=None)
 
 
 @contextmanager
-def bounded_lock_waits() -> Iterator[None]:
-    """Within, a transaction that has to wait longer than LOCK_WAIT_SECONDS for a lock fails with OperationalError.
+def bounded_lock_waits(seconds: float | None = None) -> Iterator[None]:
+    """Within, a transaction that has to wait longer for a thread's lock fails with OperationalError.
 
-    For the scheduler and the worker's main process: one held thread must not keep them from all others.
+    LOCK_WAIT_SECONDS is for the scheduler and the worker's main process, which one held thread must not keep from all
+    others. Requests wait longer, but not for ever: each of them has a connection, and they are few.
     """
-    token = _bounded.set(True)
+    token = _bounded.set(LOCK_WAIT_SECONDS if seconds is None else seconds)
     try:
         yield
     finally:
@@ -173,8 +176,8 @@ def bound_transaction() -> None:
     its run. Not for the session, which may be an assistant's.
     """
     bounds = {"idle_in_transaction_session_timeout": runs_settings().TRANSACTION_IDLE_SECONDS}
-    if _bounded.get():
-        bounds["lock_timeout"] = LOCK_WAIT_SECONDS
+    if (wait := _bounded.get()) is not None:
+        bounds["lock_timeout"] = wait
     calls = ", ".join(["set_config(%s, %s, true)"] * len(bounds))
     values = [part for name, seconds in bounds.items() for part in (name, f"{seconds * 1000:.0f}ms")]
     with connection.cursor() as cursor:

@@ -62,6 +62,7 @@ class Departure(TextChoices):
     LEFT = "left"
     CRASH = "crash"
     SHUTDOWN = "shutdown"
+    TERMINATED = "shutdown: of its process alone"
     NEIGHBOUR = "neighbour"
 
 

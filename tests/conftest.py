@@ -1,6 +1,7 @@
 """One PostgreSQL and one Redis per session, started before Django reads its settings."""
 
 import os
+import signal
 from collections.abc import Iterator
 
 import django
@@ -13,6 +14,8 @@ _ENGINES = pytest.StashKey[SessionEngines]()
 
 def pytest_configure(config: pytest.Config) -> None:
     """Start the engines, then Django; pytest-django, whose hook of this name runs last, takes it from there."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # started in the background; tests press Ctrl-C
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     engines = config.stash[_ENGINES] = SessionEngines()
     try:
         engines.start()

@@ -13,6 +13,7 @@ from rest_framework.response import Response
 
 from runs import errors
 from runs.api.links import run_path
+from runs.locks import is_lock_timeout
 
 MEDIA_TYPE = "application/problem+json"
 _RETRY_AFTER_SECONDS = "2"
@@ -136,6 +137,8 @@ def _of_drf(exc: exceptions.APIException) -> Problem:
 
 
 def _of_django(exc: Exception) -> Problem | None:
+    if is_lock_timeout(exc):
+        return _THREAD_LOCKED
     return next((problem for kinds, problem in _OF_DJANGO if isinstance(exc, kinds)), None)
 
 
@@ -154,6 +157,12 @@ _DATABASE_AWAY = Problem(
     status=HTTPStatus.SERVICE_UNAVAILABLE,
     code="database_unavailable",
     detail="The database did not answer. Try again in a few seconds.",
+    headers={"Retry-After": _RETRY_AFTER_SECONDS},
+)
+_THREAD_LOCKED = Problem(
+    status=HTTPStatus.SERVICE_UNAVAILABLE,
+    code="thread_locked",
+    detail="Another transaction holds this thread for too long. Nothing has changed; try again in a few seconds.",
     headers={"Retry-After": _RETRY_AFTER_SECONDS},
 )
 #: The last line: what a value was not checked for before it reached the database.

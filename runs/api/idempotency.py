@@ -7,6 +7,7 @@ from drf_spectacular.utils import OpenApiParameter
 from rest_framework.request import Request
 
 from runs.errors import InvalidRequest
+from runs.services.create import CreatedRun
 from runs.services.idempotency import Idempotency
 
 HEADER = "Idempotency-Key"
@@ -31,3 +32,8 @@ def idempotency_of(request: Request, body: Any) -> Idempotency | None:
     if not _ACCEPTABLE.fullmatch(key):
         raise InvalidRequest(f"{HEADER} must be 1 to {MAX_LENGTH} printable ASCII characters.")
     return Idempotency.of(key=key, route=f"{request.method} {request.path}", body=body)
+
+
+def replay_header(created: CreatedRun) -> dict[str, str]:
+    """Say that the run was made before."""
+    return {REPLAYED: "true"} if created.replayed else {}

@@ -180,7 +180,7 @@ def _model_name(context: Mapping[str, Any]) -> str | None:
 
 def _fork(asked: Mapping[str, Any], thread_id: UUID) -> dict[str, str]:
     """The checkpoint to fork from, which may be given in two ways."""
-    checkpoint = asked.get("checkpoint", {})
+    checkpoint = asked.get("checkpoint") or {}  # null where an empty list was sent for an unsupported option
     if checkpoint.get("thread_id", thread_id) != thread_id:
         raise InvalidRequest("checkpoint.thread_id names another thread than the path.")
     given = {asked.get("checkpoint_id"), checkpoint.get("checkpoint_id")} - {None}

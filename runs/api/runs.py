@@ -44,7 +44,7 @@ class CreateView(ApiView):
             spec = run_spec(checked(RunCreate(data=body)), thread_id)
         key = idempotency.idempotency_of(request, body)
         created = create_run(thread_id=thread_id, spec=spec, actor=self.actor, idempotency=key)
-        return created, {idempotency.REPLAYED: "true"} if created.replayed else {}
+        return created, idempotency.replay_header(created)
 
 
 class RunsView(CreateView):

@@ -80,6 +80,7 @@ class BatchView(ApiView):
     @extend_schema(
         operation_id="create_stateless_runs",
         request=BatchItem(many=True),
+        parameters=[idempotency.PARAMETER],
         responses=CreatedRunSerializer(many=True),
     )
     def post(self, request: Request) -> Response:
@@ -88,4 +89,6 @@ class BatchView(ApiView):
         if not isinstance(body, list) or not 1 <= len(body) <= _MOST_RUNS:
             raise ValidationError(f"Send a list of 1 to {_MOST_RUNS} runs.")
         specs = [stateless_spec(checked(BatchItem(data=item))) for item in body]
-        return Response([present_created(created) for created in create_runs(specs=specs, actor=self.actor)])
+        key = idempotency.idempotency_of(request, body)
+        created = create_runs(specs=specs, actor=self.actor, idempotency=key)
+        return Response([present_created(one) for one in created], headers=idempotency.replay_header(created[0]))

@@ -19,6 +19,7 @@ from runs.api.links import CONTENT_LOCATION, LOCATION, stream_headers
 from runs.api.run_requests import STREAM_MODES, RunCreate
 from runs.api.runs import CreateView
 from runs.api.view import ApiView
+from runs.api.waiting import give_back_thread
 from runs.models import Run
 from runs.services.cancel import cancel_run
 from runs.services.create import CreatedRun
@@ -145,6 +146,7 @@ def stream_of(
 
 
 async def _events(connection: Connection, cursor: Cursor, modes: Collection[str] | None) -> AsyncIterator[bytes]:
+    give_back_thread()
     async with connection.open():
         async for item in RunReader(hub(), connection.run_id, cursor).read():
             if chunk := encode(item, modes):

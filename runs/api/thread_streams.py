@@ -13,6 +13,7 @@ from rest_framework.request import Request
 from runs.api.fields import QuerySerializer
 from runs.api.streams import STREAM_HEADERS, STREAM_RESPONSE
 from runs.api.view import ApiView
+from runs.api.waiting import give_back_thread
 from runs.services.history import get_thread
 from runs.streaming.hub import hub
 from runs.streaming.reader import Item
@@ -68,6 +69,7 @@ class ThreadStreamView(ApiView):
 
 
 async def _events(thread_id: UUID, start: ThreadCursor, lifecycle: bool) -> AsyncIterator[bytes]:
+    give_back_thread()
     async for run_id, item in ThreadReader(hub(), thread_id, start).read():
         if chunk := _encode(run_id, item, lifecycle):
             yield chunk

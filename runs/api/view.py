@@ -8,6 +8,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from runs import locks
 from runs.actors import Actor
 from runs.api.authentication import actor_of
 from runs.api.body import NOTHING, read_json
@@ -41,9 +42,16 @@ class ApiView(APIView):
     #: The checked query string.
     query: dict[str, Any]
 
+    def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+        """Answer, without waiting for ever for a thread that somebody holds."""
+        with locks.bounded_lock_waits(locks.REQUEST_LOCK_WAIT_SECONDS):
+            return super().dispatch(request, *args, **kwargs)
+
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        """Authenticate first, so that nobody else learns anything; then check the ids of the path and the query."""
+        """Authenticate first, so that nobody else learns anything; then check the method, the path and the query."""
         super().initial(request, *args, **kwargs)
+        if str(request.method) not in self.allowed_methods:
+            self.http_method_not_allowed(request)
         for name, noun in _PATH_IDS.items():
             if name in kwargs:
                 self.kwargs[name] = _path_id(noun, kwargs[name])

@@ -24,7 +24,7 @@ from runs.api.links import CONTENT_LOCATION, LOCATION, join_headers
 from runs.api.run_requests import RunCreate
 from runs.api.runs import CreateView
 from runs.api.view import ApiView
-from runs.api.waiting import finished, give_back_connection
+from runs.api.waiting import finished, give_back_connection, give_back_thread
 from runs.errors import RunNotFound
 from runs.models import Run
 from runs.services.create import CreatedRun
@@ -88,6 +88,7 @@ def _result_of(run: Run, *, cares: bool, headers: dict[str, str] | None = None) 
 
 
 async def _result(connection: Connection) -> AsyncIterator[bytes]:
+    give_back_thread()
     async with connection.open() as watch:
         while not await finished(watch, within=HEARTBEAT_SECONDS):
             yield b"\n"

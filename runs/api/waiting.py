@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from uuid import UUID
 
-from asgiref.sync import sync_to_async
+from asgiref.sync import SyncToAsync, sync_to_async
 from django.db import InterfaceError, OperationalError, connection
 
 from runs.services.results import is_finished, is_settled
@@ -42,6 +42,18 @@ def _ask(question: Callable[[UUID], bool], watch: Watch) -> bool:
         return False
     finally:
         give_back_connection()
+
+
+def give_back_thread() -> None:
+    """End the thread in which this request's view has run; to be called when what is left of the answer is awaited.
+
+    Django keeps it until the answer is complete, which for a stream may be hours, with the stack it has grown. Should
+    the request need one again (it does to close its response), it gets a new one.
+    """
+    context = SyncToAsync.thread_sensitive_context.get(None)
+    executor = None if context is None else SyncToAsync.context_to_thread_executor.pop(context, None)
+    if executor is not None:
+        executor.shutdown(wait=False)
 
 
 def give_back_connection() -> None:

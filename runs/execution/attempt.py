@@ -102,6 +102,7 @@ class AttemptExecutor:
         self._report = Report()
         self._report_lock = threading.Lock()
         self._reported_at = time.monotonic()
+        self._pid = os.getpid()
         self._closed = False
 
     def execute(self) -> Ending:
@@ -135,6 +136,7 @@ class AttemptExecutor:
             return Outcome(status=RunStatus.ERROR, error=describe(error))
 
     def _leave(self) -> None:
+        self._end_forked_child()
         self._guard.leave()
         self._closed = True
 
@@ -157,6 +159,7 @@ class AttemptExecutor:
 
     def _on_step(self, value: Any) -> None:
         """Store a durable step; refuse it if the attempt must stop or the value cannot be stored."""
+        self._end_forked_child()
         delta = as_mapping(value, "yield")
         self._check_lease()
         self._guard.raise_if_ordered()
@@ -190,7 +193,7 @@ class AttemptExecutor:
     def emit(self, data: Any) -> None:
         check_storable(data, "emitted value")
         with self._guard.own_section():
-            if self._closed or self._guard.unwinding():
+            if self._closed or self._is_forked_child or self._guard.unwinding():
                 return
             self._check_lease()
             self._frames.custom(data)
@@ -198,12 +201,21 @@ class AttemptExecutor:
 
     def report(self, **known: Any) -> None:
         with self._guard.own_section():
-            if self._closed:
+            if self._closed or self._is_forked_child:
                 return
             known = {name: value for name, value in known.items() if value is not None}
             check_storable(known, "reported")
             with self._report_lock:
                 self._report = replace(self._report, **known)
+
+    @property
+    def _is_forked_child(self) -> bool:
+        return os.getpid() != self._pid
+
+    def _end_forked_child(self) -> None:
+        """It must not come out of the assistant: both would write the outcome, and take the pool's next message."""
+        if self._is_forked_child:
+            os._exit(1)
 
     @property
     def must_stop(self) -> bool:
@@ -295,7 +307,9 @@ class AttemptExecutor:
         )
 
     def _release(self) -> None:
-        departure = Departure.SHUTDOWN if self._guard.order == Order.SHUTDOWN else Departure.LEFT
+        departure = Departure.LEFT
+        if self._guard.order == Order.SHUTDOWN:
+            departure = Departure.SHUTDOWN if self._slot.table.shutting_down else Departure.TERMINATED
         report = self._take_report()
         run = self._run
         persist(

@@ -263,6 +263,9 @@ def install_handlers() -> None:
     if signal.getsignal(signal.SIGTERM) is not _on_terminate:
         _watch.without_attempt = signal.signal(signal.SIGTERM, _on_terminate)
     signal.signal(INTERRUPT_SIGNAL, _on_interrupt)
+    signal.pthread_sigmask(
+        signal.SIG_UNBLOCK, {signal.SIGTERM, INTERRUPT_SIGNAL}
+    )  # a predecessor may have blocked them
     threading.excepthook = _on_thread_end
 
 

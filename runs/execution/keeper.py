@@ -161,8 +161,9 @@ class Keeper:
         worker_id = self._table.worker_id
         if worker_id is None:
             return
-        shutdown = order == Order.SHUTDOWN or self._table.shutting_down
-        departure = Departure.SHUTDOWN if shutdown else Departure.CRASH
+        departure = Departure.TERMINATED if order == Order.SHUTDOWN else Departure.CRASH
+        if self._table.shutting_down:
+            departure = Departure.SHUTDOWN
         detail = f"process {execution.pid} exited"
         if execution.attempt:
             self._settle(execution.run_id, execution.attempt, worker_id, departure, detail)

@@ -1,7 +1,7 @@
 """Admission: a run is accepted, with everything it displaces, in one transaction under the thread's lock."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
@@ -65,22 +65,29 @@ def create_run(*, thread_id: UUID, spec: RunSpec, actor: Actor, idempotency: Ide
     with the run's id when the database did not confirm the commit.
     """
     run = _build_run(thread_id, spec, actor)
-    created: CreatedRun | None = None
-    try:
-        with transaction.atomic(durable=True):
-            created = _admit(run, spec, actor, idempotency)
-    except (OperationalError, InterfaceError):
-        if created is None:
-            raise
-        return _look_up(created)
-    return created
+    return _commit(lambda: [_admit(run, spec, actor, idempotency)])[0]
 
 
-@transaction.atomic(durable=True)
-def create_runs(*, specs: Sequence[RunSpec], actor: Actor) -> list[CreatedRun]:
+def create_runs(*, specs: Sequence[RunSpec], actor: Actor, idempotency: Idempotency | None = None) -> list[CreatedRun]:
     """Accept runs on new threads, one each: all of them or none. Raises what `create_run` raises."""
     specs = [replace(spec, create_thread=True) for spec in specs]
-    return [_admit(_build_run(new_id(), spec, actor), spec, actor, None) for spec in specs]
+    runs = [_build_run(new_id(), spec, actor) for spec in specs]
+    keys = [idempotency and idempotency.part(number) for number in range(len(specs))]
+    wanted = list(zip(runs, specs, keys, strict=True))
+    return _commit(lambda: [_admit(run, spec, actor, key) for run, spec, key in wanted])
+
+
+def _commit(admit_all: Callable[[], list[CreatedRun]]) -> list[CreatedRun]:
+    """Admit in one transaction; if the answer to its commit is lost, read what has become of it."""
+    created: list[CreatedRun] = []
+    try:
+        with transaction.atomic(durable=True):
+            created = admit_all()
+    except (OperationalError, InterfaceError):
+        if not created:
+            raise
+        return [_look_up(one) for one in created]
+    return created
 
 
 def _admit(run: Run, spec: RunSpec, actor: Actor, idempotency: Idempotency | None) -> CreatedRun:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -29,6 +29,10 @@ class Idempotency:
         """Fingerprint the body by its canonical JSON: the order of keys and white space do not count."""
         canonical = json.dumps(body, sort_keys=True, separators=(",", ":"))
         return cls(key=key, route=route, fingerprint=hashlib.sha256(canonical.encode()).hexdigest())
+
+    def part(self, number: int) -> "Idempotency":
+        """The key of one run among several that are made by one request: it belongs to the whole body."""
+        return replace(self, route=f"{self.route} [{number}]")
 
 
 def take_key(idempotency: Idempotency, actor: Actor) -> Run | None:

@@ -192,7 +192,9 @@ def _settle(run: Run, actor: Actor, how: str) -> None:
 
 
 def _hand_back(locked: LockedThread, run: Run, departure: Departure, actor: Actor, detail: str) -> None:
-    counts = departure in (Departure.CRASH, Departure.LEFT)
+    # An operator ends one process once; a run whose process is asked to go again and again does that itself.
+    asks_itself = departure == Departure.TERMINATED and run.attempt > run.max_attempts
+    counts = departure in (Departure.CRASH, Departure.LEFT) or asks_itself
     crashes = run.crashes + counts
     reason = f"{departure}: {detail}" if detail else str(departure)
     if crashes < run.max_attempts:

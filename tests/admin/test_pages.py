@@ -163,3 +163,8 @@ def test_only_staff_with_permission_sees_anything(model: type[Model]) -> None:
     client = Client()
     client.force_login(user)
     assert client.get(address(model, "changelist")).status_code == 200
+
+
+def test_a_filter_with_a_nul_character_leads_back_to_the_table(operator: Client) -> None:
+    answer = operator.get(address(Run, "changelist"), {"status__exact": "\x00"})
+    assert (answer.status_code, answer["Location"]) == (302, address(Run, "changelist"))

@@ -1,11 +1,13 @@
 """Whatever is sent: a problem that says what to change, never a 500, and nothing half-written."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from django.db import DataError, InterfaceError, OperationalError
+from django.db import DataError, InterfaceError, OperationalError, connection
 from django.test import Client
 from pytest_django import Settings
 
@@ -13,7 +15,7 @@ from runs.api import runs, threads
 from runs.errors import OutcomeUnknown
 from runs.models import Thread
 from tests.support.api import Api, assert_problem
-from tests.support.factories import make_actor, make_thread
+from tests.support.factories import make_actor, make_run, make_thread
 
 
 @pytest.fixture
@@ -147,7 +149,38 @@ def test_a_bug_is_a_problem_too_and_tells_nothing_about_itself(api: Api, monkeyp
     assert response["X-Request-ID"] == "req-9"
 
 
+@pytest.mark.parametrize("path", ["/runs", "/runs/batch"])
+def test_an_empty_list_asks_for_nothing(api: Api, path: str) -> None:
+    """Also of an option that is not supported there."""
+    asked = {"assistant_id": "echo", "checkpoint": [], "checkpoint_id": [], "command": [], "webhook": []}
+    assert api.post(path, [asked] if path.endswith("batch") else asked).status_code == 200
+
+
 def test_many_unknown_options_are_named_but_not_all(api: Api) -> None:
     problem = assert_problem(api.post("/threads", {f"option{n}": 1 for n in range(5000)}), 422, "invalid_request")
     assert len(problem["errors"]) == 10
     assert len(json.dumps(problem)) < 3000
+
+
+@contextmanager
+def runs_table_away() -> Iterator[None]:
+    """Every statement about runs fails as it does without a server."""
+
+    def ask(execute: Any, sql: str, *arguments: Any) -> Any:
+        if '"runs_run"' in sql:
+            raise OperationalError("the connection is lost")
+        return execute(sql, *arguments)
+
+    with connection.execute_wrapper(ask):
+        yield
+
+
+@pytest.mark.parametrize("path", ["", "/stream", "/join"])
+def test_a_run_that_cannot_be_read_is_503_and_not_missing(api: Api, thread: Thread, path: str) -> None:
+    run = make_run(thread)
+    with runs_table_away():
+        one = api.get(f"/threads/{thread.pk}/runs/{run.pk}{path}")
+        many = api.get(f"/threads/{thread.pk}/runs")
+    for response in (one, many):
+        assert_problem(response, 503, "database_unavailable")
+        assert int(response["Retry-After"]) > 0

@@ -2,7 +2,7 @@
 
 import pytest
 
-from runs.models import Thread
+from runs.models import Run, Thread
 from tests.support.api import Api, assert_problem
 from tests.support.factories import make_actor, make_thread, running
 
@@ -82,3 +82,23 @@ def test_a_bad_key_is_refused(api: Api, thread: Thread, key: str) -> None:
 def test_a_key_of_255_characters_is_fine(api: Api, thread: Thread) -> None:
     response = api.post(f"/threads/{thread.pk}/runs", {"assistant_id": "echo"}, idempotency_key="k" * 255)
     assert response.status_code == 200
+
+
+def test_a_batch_under_one_key_is_made_once(api: Api) -> None:
+    body = [{"assistant_id": "echo", "input": number} for number in range(3)]
+    first = api.post("/runs/batch", body, idempotency_key="k1")
+    again = api.post("/runs/batch", body, idempotency_key="k1")
+
+    assert again.json() == first.json()
+    assert (first.headers.get("Idempotency-Replayed"), again["Idempotency-Replayed"]) == (None, "true")
+    assert Run.objects.count() == 3
+    assert_problem(api.post("/runs/batch", body[:2], idempotency_key="k1"), 422, "idempotency_key_reused")
+    assert_problem(api.post("/runs/batch", body, idempotency_key="k" * 256), 422, "invalid_request")
+    assert Run.objects.count() == 3
+
+
+def test_a_refused_batch_gives_the_key_back(api: Api) -> None:
+    known, unknown = {"assistant_id": "echo"}, {"assistant_id": "nobody"}
+    assert api.post("/runs/batch", [known, unknown], idempotency_key="k1").status_code == 422
+    assert not Run.objects.exists()
+    assert api.post("/runs/batch", [known, known], idempotency_key="k1").status_code == 200

@@ -49,6 +49,7 @@ def test_unknown_paths_and_methods(api: Api) -> None:
     refused = api.request("PUT", "/threads", {})
     assert_problem(refused, 405, "method_not_allowed", "PUT")
     assert refused["Allow"] == "POST"
+    assert_problem(api.get("/runs?limit=1"), 405, "method_not_allowed", "GET")
     assert_problem(api.request("OPTIONS", "/threads"), 405, "method_not_allowed")
 
 

@@ -9,10 +9,12 @@ from uuid import UUID
 import pytest
 from django.db import DatabaseError, OperationalError, connections
 
+from runs.actors import Actor
 from runs.errors import OutcomeUnknown
 from runs.models import Checkpoint, Run, RunEvent, Thread
+from runs.services.create import CreatedRun, RunSpec, create_runs
 from runs.states import MultitaskStrategy
-from tests.support.factories import create, finish, make_run, make_thread, running, step
+from tests.support.factories import create, finish, make_actor, make_run, make_thread, running, step
 from tests.support.fixtures import Outbox
 from tests.support.race import rival_before
 
@@ -105,5 +107,26 @@ def test_a_create_whose_commit_may_not_have_been_done_says_so(outbox: Outbox) ->
     with connection_breaks_at_commit(done=False), pytest.raises(OutcomeUnknown) as unknown:
         make_run(thread)
     assert unknown.value.extra["thread_id"] == str(thread.pk)
+    assert not Run.objects.exists()
+    assert outbox.published == []
+
+
+def batch(actor: Actor) -> list[CreatedRun]:
+    """Two runs on threads of their own."""
+    return create_runs(specs=[RunSpec(assistant="echo"), RunSpec(assistant="echo")], actor=actor)
+
+
+def test_a_batch_whose_commit_was_done_but_not_answered_is_answered_and_published(outbox: Outbox) -> None:
+    actor = make_actor()
+    with connection_breaks_at_commit(done=True):
+        created = batch(actor)
+    assert outbox.published == [one.run.pk for one in created]
+    assert Run.objects.count() == 2
+
+
+def test_a_batch_whose_commit_may_not_have_been_done_says_so(outbox: Outbox) -> None:
+    actor = make_actor()
+    with connection_breaks_at_commit(done=False), pytest.raises(OutcomeUnknown):
+        batch(actor)
     assert not Run.objects.exists()
     assert outbox.published == []

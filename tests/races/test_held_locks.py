@@ -3,6 +3,7 @@
 import threading
 from datetime import timedelta
 from functools import partial
+from typing import Any
 
 import pytest
 from django.db import OperationalError, connection, transaction
@@ -19,11 +20,13 @@ from runs.services.recover import recover_stalled_runs, time_out_overdue_runs
 from runs.services.retention import forget_idempotency_keys, remove_deleted_runs
 from runs.services.threads import delete_run
 from runs.states import RunStatus
+from tests.support.api import assert_problem, make_api
 from tests.support.factories import (
     SYSTEM,
     bury,
     create,
     finish,
+    make_actor,
     make_overdue,
     make_run,
     make_thread,
@@ -160,6 +163,26 @@ def test_who_stands_still_in_a_transaction_loses_its_locks(seconds: float, kept:
         assert isinstance(outcome, DATABASE_TROUBLE)
         assert is_transient(outcome)
         assert thread.error is None
+
+
+def test_a_request_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locks, "REQUEST_LOCK_WAIT_SECONDS", 0.2)
+    api, thread = make_api(), make_thread(make_actor("ada"))
+    run = make_run(thread)
+    requests = [
+        partial(api.post, f"/threads/{thread.pk}/runs", {"assistant_id": "echo", "multitask_strategy": "enqueue"}),
+        partial(api.post, f"/threads/{thread.pk}/runs/{run.pk}/cancel"),
+        partial(api.patch, f"/threads/{thread.pk}", {"metadata": {"a": 1}}),
+        partial(api.delete, f"/threads/{thread.pk}"),
+    ]
+    with transaction.atomic():
+        hold(thread)
+        answers: list[Any] = [Rival(request).start().outcome() for request in requests]
+    for answer in answers:
+        assert_problem(answer, 503, "thread_locked", "Nothing has changed")
+        assert int(answer["Retry-After"]) > 0
+    assert list(thread.runs.all()) == [run]
+    assert api.post(f"/threads/{thread.pk}/runs/{run.pk}/cancel").status_code == 202
 
 
 def keys_of(*runs: Run) -> None:

@@ -11,7 +11,7 @@ from runs.states import RunStatus
 from tests.support.factories import make_run, make_thread
 from tests.support.ledger import wait_for_entry
 from tests.support.scale import rounds
-from tests.support.stage import head_values, settlement, wait_until_settled
+from tests.support.stage import error_of, head_values, settlement, wait_until_settled
 from tests.support.worker import WorkerProcess
 
 OPERATOR = Actor("operator")
@@ -43,3 +43,20 @@ def test_a_forked_process_is_not_the_attempt(worker: WorkerProcess) -> None:
     ended = wait_until_settled(run.pk)
     assert (ended.status, ended.attempt) == (RunStatus.SUCCESS, 1)
     assert head_values(run) == {"signal": signal.SIGTERM}
+
+
+def test_a_forked_process_does_not_come_out_of_the_assistant(worker: WorkerProcess) -> None:
+    """Only one of the two goes on to the outcome; the pool child is as good as before."""
+    run = make_run(make_thread(), assistant="straying")
+    ended = wait_until_settled(run.pk)
+    assert (ended.status, ended.attempt) == (RunStatus.SUCCESS, 1)
+    assert head_values(run) == {"child": 1}
+    after = make_run(make_thread(), assistant="prompt")
+    assert wait_until_settled(after.pk).status == RunStatus.SUCCESS
+
+
+def test_a_run_that_ends_its_own_process_is_not_tried_for_ever(worker: WorkerProcess) -> None:
+    run = make_run(make_thread(), assistant="self_ending", max_attempts=1)
+    ended = wait_until_settled(run.pk)
+    assert (ended.status, ended.attempt, ended.crashes) == (RunStatus.ERROR, 2, 1)
+    assert error_of(ended)["type"] == "attempts_exhausted"

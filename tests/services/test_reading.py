@@ -75,6 +75,7 @@ def test_among_runs_of_the_same_moment_the_one_accepted_last_comes_first() -> No
 def test_a_list_is_paged() -> None:
     thread = make_thread()
     newest_first = [make_run(thread) for _ in range(4)][::-1]
+    assert ids(list_runs(thread_id=thread.pk, owner=None, limit=1)) == ids(newest_first[:1])
     pages = [list_runs(thread_id=thread.pk, owner=None, limit=3, offset=offset) for offset in (0, 3, 4)]
     assert [ids(page) for page in pages] == [ids(newest_first[:3]), ids(newest_first[3:]), []]
 

@@ -42,6 +42,17 @@ pytestmark = pytest.mark.usefixtures("intact")
 BEGAN = [(None, "pending"), ("pending", "running")]
 
 
+def test_a_run_whose_process_alone_is_ended_again_and_again_runs_out_of_attempts() -> None:
+    """An operator may do so now and then; a run that does it itself must not go on for ever."""
+    run = running(make_thread(), max_attempts=2)
+    for crashes in (0, 0, 1):
+        leave(run, Departure.TERMINATED)
+        assert (stored(run).status, stored(run).crashes) == (RunStatus.PENDING, crashes)
+        run = claim(run)
+    leave(run, Departure.TERMINATED)
+    assert (stored(run).status, stored(run).reason) == (RunStatus.ERROR, "attempts_exhausted")
+
+
 @pytest.mark.parametrize("departure", [Departure.CRASH, Departure.SHUTDOWN, Departure.NEIGHBOUR])
 def test_a_run_whose_executor_is_gone_goes_back_to_the_front_of_the_queue(
     departure: Departure, outbox: Outbox, commits: None

@@ -286,6 +286,25 @@ def forking(run: RunContext, input: Any) -> dict[str, int]:
     return {"signal": os.WTERMSIG(status)}
 
 
+@assistant
+def straying(run: RunContext, input: Any) -> Iterator[dict[str, int]]:
+    """Forks, and forgets that the child goes on in the same code."""
+    child = os.fork()
+    run.emit({"child": child})
+    if child:
+        _, status = os.waitpid(child, 0)
+        child = os.waitstatus_to_exitcode(status)
+    yield {"child": child}
+
+
+@assistant
+def self_ending(run: RunContext, input: Any) -> None:
+    """Every attempt politely asks its own process to end."""
+    with present(run):
+        os.kill(os.getpid(), signal.SIGTERM)
+        beat_for_ever(run)
+
+
 # Those that use the database themselves
 
 
@@ -397,4 +416,6 @@ ASSISTANTS = (
     "busybody",
     "killed_once",
     "poison",
+    "self_ending",
+    "straying",
 )

@@ -13,7 +13,6 @@ from tests.support.engines import SessionEngines
 from tests.support.ledger import wait_until
 from tests.support.scale import rounds
 
-
 #: Several leases long; every round of `make test-crashes` takes the full time.
 OUTAGE_SECONDS = max(10.0, float(rounds(20)))
 

@@ -22,10 +22,10 @@ from runs.states import TRANSITIONS, MultitaskStrategy
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 DOCS = ROOT / "docs"
-PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md"), *(ROOT / "bench").rglob("*.md")])
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _HEADING = re.compile(r"^#+ +(.+)$", re.MULTILINE)
-_PATH = re.compile(r"`((?:runs|project|examples|tests|docs)/[\w./-]*)(?:::(\w+))?`")
+_PATH = re.compile(r"`((?:runs|project|examples|tests|docs|bench)/[\w./-]*)(?:::(\w+))?`")
 _CODE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 
 

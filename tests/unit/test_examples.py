@@ -1,11 +1,13 @@
 """The example assistants do what their docstrings say, exactly."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
 
+from examples.demo import read_document
 from examples.digest import digest
 from examples.keywords import keywords
 from examples.passages import passages
@@ -202,3 +204,10 @@ def test_passages_says_so_when_nothing_comes_close(server: Server) -> None:
 def test_a_missing_document_is_refused_with_what_to_send(server: Server, given: Any) -> None:
     with pytest.raises(ValueError, match=r'Send the text to read as input: \{"document": "\.\.\."\}\.'):
         keywords(run_on(server), given)
+
+
+def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
+    binary = tmp_path / "picture.png"
+    binary.write_bytes(b"\x89PNG")
+    with pytest.raises(ValueError, match=r"picture\.png is no text in UTF-8"):
+        read_document(binary)

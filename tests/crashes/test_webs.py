@@ -17,7 +17,7 @@ from tests.support.factories import make_actor, make_thread
 from tests.support.ledger import wait_until
 from tests.support.scale import rounds
 from tests.support.stack import Stack
-from tests.support.stage import empty_queue
+from tests.support.stage import empty_queue, messages, wait_for_status
 
 pytestmark = [pytest.mark.usefixtures("db", "intact", "swept"), pytest.mark.timeout(1800)]
 
@@ -68,3 +68,16 @@ def test_killed_between_commit_and_publish(stack: Stack, key: str) -> None:
         stack.mend()
         again = post(f"{stack.webs[0].url}/threads/{thread.pk}/runs", key, create, **sent)
         assert again["run_id"] == str(run.pk)
+
+
+def test_without_a_scheduler_it_would_never_start(stack: Stack, key: str) -> None:
+    """The control: nothing but a scheduler knows of the run, and a scheduler is enough."""
+    thread = make_thread()
+    stack.schedulers[0].stop()
+    wait_for_death = crash_points.arm("between commit and publish")
+    assert post(f"{stack.webs[0].url}/threads/{thread.pk}/runs", key, {"assistant_id": "payer"}) is None
+    wait_for_death()
+    run = Run.objects.get(thread=thread)
+    assert (run.status, messages()) == (RunStatus.PENDING, 0)
+    stack.mend()
+    assert wait_for_status(run.pk, RunStatus.SUCCESS, PATIENCE_SECONDS).attempt == 1

@@ -13,8 +13,8 @@ SCHEMA := docs/reference/openapi.yaml
 JS := tests/contract/javascript
 
 .DEFAULT_GOAL := help
-.PHONY: help up demo test test-contract test-browser test-races test-revoke test-crashes test-rabbitmq bench-streams \
-	bench-latency format lint types imports migrations deploy-check schema schema-check check clean
+.PHONY: help up demo test test-contract test-browser test-races test-revoke test-crashes test-rabbitmq test-streams \
+	bench-streams bench-latency format lint types imports migrations deploy-check schema schema-check check clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 15
@@ -45,6 +45,9 @@ test-crashes: $(DEV) ## kill everything that can be killed, every round
 
 test-rabbitmq: $(DEV) ## RabbitMQ as the broker; needs it installed (RABBITMQ_SERVER=..., default where packages put it)
 	@$(PY) -m pytest tests/rabbitmq $(ARGS)
+
+test-streams: $(DEV) ## every round of the live streams
+	@RUNYARD_TEST_SCALE=1 $(PY) -m pytest --timeout=900 tests/streaming $(ARGS)
 
 bench-streams: $(DEV) ## what idle streams cost (ARGS="--streams 1000 --json"); see bench/README.md
 	@$(PY) -m bench.idle_streams $(ARGS)

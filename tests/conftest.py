@@ -2,11 +2,12 @@
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import django
 import pytest
 
+from tests.support import logs
 from tests.support.engines import SessionEngines, with_database
 
 _ENGINES = pytest.StashKey[SessionEngines]()
@@ -29,6 +30,17 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Stop them, also after Ctrl-C. If the session is killed, the kernel ends them with it."""
     config.stash[_ENGINES].stop()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: "pytest.CallInfo[None]"
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A failure shows what the processes of its test have written."""
+    report = yield
+    if report.failed:
+        logs.add_logs(report, logs.began(call), item.config._tmp_path_factory.getbasetemp())  # type: ignore[attr-defined]
+    return report
 
 
 @pytest.fixture(scope="session")

@@ -47,3 +47,9 @@ def stream_headers(run: Run, *, modes: Collection[str] | None, cares: bool) -> d
     where = run_path(run.thread_id, run.pk)
     query = urlencode({"cancel_on_disconnect": int(cares), "stream_mode": sorted(modes or [])}, doseq=True)
     return {"Location": f"{where}/stream?{query}", "Content-Location": where}
+
+
+def thread_stream_headers(thread_id: Any, *, lifecycle: bool) -> dict[str, str]:
+    """Tell where to watch the thread again, likewise."""
+    query = "?stream_modes=lifecycle" if lifecycle else ""
+    return {"Location": f"/threads/{thread_id}/stream{query}"}

@@ -119,6 +119,12 @@ def present_state(thread_id: UUID, checkpoint: Checkpoint | None) -> dict[str, A
     }
 
 
+def present_update(thread_id: UUID, checkpoint: Checkpoint) -> dict[str, Any]:
+    """Which checkpoint an update of the state has made; clients look for it in either place."""
+    reference = _reference(thread_id, checkpoint.pk)
+    return {"checkpoint": reference, "configurable": reference, "checkpoint_id": str(checkpoint.pk)}
+
+
 _EMPTY_STATE: Mapping[str, Any] = {
     "values": {},
     "next": [],

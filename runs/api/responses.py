@@ -103,6 +103,12 @@ class FoundThreadSerializer(ThreadSerializer):
     extracted = ObjectField(required=False)
 
 
+class PrunedSerializer(_Shape):
+    """How many threads were deleted."""
+
+    pruned_count = serializers.IntegerField()
+
+
 class CheckpointReferenceSerializer(_Shape):
     """Which checkpoint."""
 
@@ -124,6 +130,14 @@ class ThreadStateSerializer(_Shape):
     interrupts = serializers.ListField(child=AnyField())
     checkpoint_id = serializers.UUIDField(allow_null=True)
     parent_checkpoint_id = serializers.UUIDField(allow_null=True)
+
+
+class UpdatedStateSerializer(_Shape):
+    """The checkpoint that holds the changed state."""
+
+    checkpoint = CheckpointReferenceSerializer()
+    configurable = CheckpointReferenceSerializer()
+    checkpoint_id = serializers.UUIDField()
 
 
 STATE_MEMBERS = tuple(ThreadStateSerializer().fields)

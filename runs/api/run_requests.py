@@ -21,9 +21,9 @@ from runs.api.fields import (
     parse_uuid,
 )
 from runs.api.presenters import KWARGS
-from runs.api.thread_requests import RootCheckpoint
+from runs.api.thread_requests import RootCheckpoint, fork_of
 from runs.assistants import Assistant, registry
-from runs.errors import AssistantNotFound, InvalidRequest, UnknownAssistant
+from runs.errors import AssistantNotFound, UnknownAssistant
 from runs.models import new_id
 from runs.services.create import LONGEST_DELAY_SECONDS, LONGEST_MODEL_NAME, MOST_ATTEMPTS, RunSpec
 from runs.states import DisconnectMode, MultitaskStrategy, OnCompletion
@@ -139,7 +139,7 @@ def run_spec(asked: Mapping[str, Any], thread_id: UUID) -> RunSpec:
     config, context = _config_and_context(asked)
     return RunSpec(
         assistant=assistant.name,
-        kwargs=_kwargs(asked, config, context, _fork(asked, thread_id)),
+        kwargs=_kwargs(asked, config, context, fork_of(asked, thread_id)),
         metadata={**_names(assistant), **config.get("metadata", {}), **asked["metadata"]},
         multitask_strategy=asked.get("multitask_strategy"),
         on_disconnect=asked.get("on_disconnect"),
@@ -178,19 +178,8 @@ def _model_name(context: Mapping[str, Any]) -> str | None:
     return name.strip()[:LONGEST_MODEL_NAME] or None if isinstance(name, str) else None
 
 
-def _fork(asked: Mapping[str, Any], thread_id: UUID) -> dict[str, str]:
-    """The checkpoint to fork from, which may be given in two ways."""
-    checkpoint = asked.get("checkpoint") or {}  # null where an empty list was sent for an unsupported option
-    if checkpoint.get("thread_id", thread_id) != thread_id:
-        raise InvalidRequest("checkpoint.thread_id names another thread than the path.")
-    given = {asked.get("checkpoint_id"), checkpoint.get("checkpoint_id")} - {None}
-    if len(given) > 1:
-        raise InvalidRequest("checkpoint_id and checkpoint.checkpoint_id name different checkpoints.")
-    return {"checkpoint_id": str(given.pop())} if given else {}
-
-
 def _kwargs(
-    asked: Mapping[str, Any], config: dict[str, Any], context: dict[str, Any], fork: dict[str, str]
+    asked: Mapping[str, Any], config: dict[str, Any], context: dict[str, Any], fork: UUID | None
 ) -> dict[str, Any]:
     """The request as accepted, as clients find it on the run."""
     return {
@@ -202,7 +191,7 @@ def _kwargs(
         "subgraphs": asked["stream_subgraphs"],
         "resumable": asked["stream_resumable"],
         "durability": asked.get("durability", "sync"),
-        **fork,
+        **({} if fork is None else {"checkpoint_id": str(fork)}),
     }
 
 

@@ -1,7 +1,8 @@
 """Streams of runs: create and watch, join, cancel and watch the tail."""
 
+import asyncio
 from collections.abc import AsyncIterator, Collection
-from typing import ClassVar
+from typing import ClassVar, NoReturn
 from uuid import UUID
 
 from django.http import StreamingHttpResponse
@@ -25,9 +26,9 @@ from runs.services.cancel import cancel_run
 from runs.services.create import CreatedRun
 from runs.services.runs import get_run
 from runs.states import DisconnectMode
-from runs.streaming.frames import Cursor, From, Place, parse_cursor
+from runs.streaming.frames import Cursor, Frame, From, Gap, Place, parse_cursor
 from runs.streaming.hub import hub
-from runs.streaming.reader import RunReader
+from runs.streaming.reader import Item, RunReader
 from runs.streaming.sse import encode
 
 _LAST_EVENT_ID = OpenApiParameter(
@@ -148,6 +149,23 @@ def stream_of(
 async def _events(connection: Connection, cursor: Cursor, modes: Collection[str] | None) -> AsyncIterator[bytes]:
     give_back_thread()
     async with connection.open():
+        item: Item | None = None
         async for item in RunReader(hub(), connection.run_id, cursor).read():
             if chunk := encode(item, modes):
                 yield chunk
+        if not is_last(item):
+            cut()
+
+
+def is_last(item: Item | None) -> bool:
+    """Whether a run's stream is complete with it; if not, this server has to go before it was."""
+    return isinstance(item, Gap) or (isinstance(item, Frame) and item.place.is_end)
+
+
+def cut() -> NoReturn:
+    """End the answer in a way that the client cannot take for its end: its server breaks the connection.
+
+    After a clean close clients ask whether the run is still in flight. If it has ended meanwhile they believe that
+    they have seen everything, although what it showed last was never sent.
+    """
+    raise asyncio.CancelledError  # what Django takes for a client that is gone: nothing more is sent, nothing is logged

@@ -1,6 +1,8 @@
 """What may be asked of threads."""
 
+from collections.abc import Mapping
 from typing import Any
+from uuid import UUID
 
 from rest_framework import serializers
 
@@ -19,6 +21,7 @@ from runs.api.fields import (
 )
 from runs.api.pagination import limit_field, offset_field, query_limit_field
 from runs.api.responses import STATE_MEMBERS, THREAD_MEMBERS
+from runs.errors import InvalidRequest
 from runs.services.thread_search import SORT_COLUMNS, ThreadFilter
 from runs.states import ThreadStatus
 
@@ -41,6 +44,13 @@ class ThreadPatch(StrictSerializer):
 
     metadata = ObjectField(default=dict)
     ttl = NothingField(instead=_NO_TTL)
+
+
+class ThreadPrune(StrictSerializer):
+    """POST /threads/prune."""
+
+    thread_ids = serializers.ListField(child=IdField(), max_length=1000)
+    strategy = serializers.ChoiceField(["delete"], default="delete", help_text="A thread goes with all its states.")
 
 
 class ThreadQuery(QuerySerializer):
@@ -120,12 +130,37 @@ class RootCheckpoint(StrictSerializer):
         return value
 
 
+def fork_of(asked: Mapping[str, Any], thread_id: UUID) -> UUID | None:
+    """The checkpoint to go on from, which may be given in two ways."""
+    checkpoint = asked.get("checkpoint") or {}  # null where an empty list was sent for an unsupported option
+    same_thread(thread_id, checkpoint)
+    given = {asked.get("checkpoint_id"), checkpoint.get("checkpoint_id")} - {None}
+    if len(given) > 1:
+        raise InvalidRequest("checkpoint_id and checkpoint.checkpoint_id name different checkpoints.")
+    return given.pop() if given else None
+
+
+def same_thread(thread_id: UUID, checkpoint: Mapping[str, Any]) -> None:
+    """Refuse a checkpoint of another thread than the path's."""
+    if checkpoint.get("thread_id", thread_id) != thread_id:
+        raise InvalidRequest("checkpoint.thread_id names another thread than the path.")
+
+
 class StateAt(StrictSerializer):
     """POST .../state/checkpoint."""
 
     checkpoint = RootCheckpoint()
     subgraphs = FlagField(default=False)
     select = serializers.ListField(child=StateMemberField(), required=False)
+
+
+class StateUpdate(StrictSerializer):
+    """POST .../state."""
+
+    values = ObjectField(default=dict, help_text="What to merge into the state, as if a step had yielded it.")
+    checkpoint = RootCheckpoint(required=False)
+    checkpoint_id = IdField(required=False, help_text="Go on from this checkpoint instead of the latest one.")
+    as_node = NothingField(instead="Only graphs have nodes; the assistants of this server are functions.")
 
 
 class BeforeField(AnyField):

@@ -8,12 +8,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from runs.api.fields import QuerySerializer
-from runs.api.presenters import present_state, select
-from runs.api.responses import ThreadStateSerializer
-from runs.api.thread_requests import HistoryBody, HistoryQuery, StateAt, StateQuery
+from runs.api.presenters import present_state, present_update, select
+from runs.api.responses import ThreadStateSerializer, UpdatedStateSerializer
+from runs.api.thread_requests import HistoryBody, HistoryQuery, StateAt, StateQuery, StateUpdate, fork_of, same_thread
 from runs.api.view import ApiView
-from runs.errors import InvalidRequest
 from runs.services.history import get_history, get_state
+from runs.services.state import update_state
 
 
 class StateView(ApiView):
@@ -26,6 +26,14 @@ class StateView(ApiView):
         """Return the thread's state; during a run it is that of the latest step."""
         state = get_state(thread_id=thread_id, owner=self.owner)
         return Response(select(present_state(thread_id, state), self.query.get("select")))
+
+    @extend_schema(operation_id="update_state", request=StateUpdate, responses=UpdatedStateSerializer)
+    def post(self, request: Request, thread_id: UUID) -> Response:
+        """Merge into the thread's state; 409 while a run is in flight."""
+        asked = self.body(StateUpdate)
+        chosen = fork_of(asked, thread_id)
+        updated = update_state(thread_id=thread_id, actor=self.actor, values=asked["values"], checkpoint_id=chosen)
+        return Response(present_update(thread_id, updated))
 
 
 class StateAtCheckpointView(ApiView):
@@ -48,7 +56,7 @@ class StateAtView(ApiView):
         """Return the thread's state at a checkpoint, or now."""
         asked = self.body(StateAt)
         checkpoint = asked["checkpoint"]
-        _same_thread(thread_id, checkpoint)
+        same_thread(thread_id, checkpoint)
         state = get_state(thread_id=thread_id, owner=self.owner, checkpoint_id=checkpoint.get("checkpoint_id"))
         return Response(select(present_state(thread_id, state), asked.get("select")))
 
@@ -67,7 +75,7 @@ class HistoryView(ApiView):
     def post(self, request: Request, thread_id: UUID) -> Response:
         """Return the thread's states, the latest first."""
         asked = self.body(HistoryBody)
-        _same_thread(thread_id, asked.get("checkpoint", {}))
+        same_thread(thread_id, asked.get("checkpoint", {}))
         return self._history(thread_id, asked)
 
     def _history(self, thread_id: UUID, asked: dict[str, Any]) -> Response:
@@ -79,8 +87,3 @@ class HistoryView(ApiView):
             metadata=asked.get("metadata"),
         )
         return Response([select(present_state(thread_id, state), asked.get("select")) for state in states])
-
-
-def _same_thread(thread_id: UUID, checkpoint: dict[str, Any]) -> None:
-    if checkpoint.get("thread_id", thread_id) != thread_id:
-        raise InvalidRequest("checkpoint.thread_id names another thread than the path.")

@@ -11,10 +11,12 @@ from rest_framework import serializers
 from rest_framework.request import Request
 
 from runs.api.fields import QuerySerializer
-from runs.api.streams import STREAM_HEADERS, STREAM_RESPONSE
+from runs.api.links import LOCATION, thread_stream_headers
+from runs.api.streams import STREAM_HEADERS, STREAM_RESPONSE, cut
 from runs.api.view import ApiView
 from runs.api.waiting import give_back_thread
 from runs.services.history import get_thread
+from runs.streaming.frames import Gap
 from runs.streaming.hub import hub
 from runs.streaming.reader import Item
 from runs.streaming.sse import encode, event
@@ -56,7 +58,7 @@ class ThreadStreamView(ApiView):
 
     queries: ClassVar[dict[str, type[QuerySerializer]]] = {"GET": ThreadStreamQuery}
 
-    @extend_schema(operation_id="stream_thread", parameters=[_LAST_EVENT_ID], responses=STREAM_RESPONSE)
+    @extend_schema(operation_id="stream_thread", parameters=[_LAST_EVENT_ID, LOCATION], responses=STREAM_RESPONSE)
     def get(self, request: Request, thread_id: UUID) -> StreamingHttpResponse:
         """Show the events of the run that executes and of all that begin later; never ends by itself."""
         get_thread(thread_id=thread_id, owner=self.owner)
@@ -64,7 +66,7 @@ class ThreadStreamView(ApiView):
         return StreamingHttpResponse(
             _events(thread_id, start, self.query["lifecycle"]),
             content_type="text/event-stream; charset=utf-8",
-            headers=STREAM_HEADERS,
+            headers={**thread_stream_headers(thread_id, lifecycle=self.query["lifecycle"]), **STREAM_HEADERS},
         )
 
 
@@ -73,6 +75,9 @@ async def _events(thread_id: UUID, start: ThreadCursor, lifecycle: bool) -> Asyn
     async for run_id, item in ThreadReader(hub(), thread_id, start).read():
         if chunk := _encode(run_id, item, lifecycle):
             yield chunk
+        if isinstance(item, Gap):
+            return
+    cut()
 
 
 def _encode(run_id: UUID | None, item: Item, lifecycle: bool) -> bytes:

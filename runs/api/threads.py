@@ -1,4 +1,4 @@
-"""/threads: create, read, change, delete, search, count."""
+"""/threads: create, read, change, delete, copy, search, count."""
 
 from typing import Any, ClassVar
 from uuid import UUID
@@ -11,12 +11,21 @@ from runs.api.extract import follow
 from runs.api.fields import QuerySerializer
 from runs.api.pagination import PAGE_HEADERS, page
 from runs.api.presenters import present_thread, select
-from runs.api.responses import FoundThreadSerializer, ThreadSerializer
-from runs.api.thread_requests import ThreadCount, ThreadCreate, ThreadPatch, ThreadQuery, ThreadSearch, thread_filter
+from runs.api.responses import FoundThreadSerializer, PrunedSerializer, ThreadSerializer
+from runs.api.thread_requests import (
+    ThreadCount,
+    ThreadCreate,
+    ThreadPatch,
+    ThreadPrune,
+    ThreadQuery,
+    ThreadSearch,
+    thread_filter,
+)
 from runs.api.view import ApiView
+from runs.services.copying import copy_thread
 from runs.services.history import get_thread
 from runs.services.thread_search import count_threads, search_threads
-from runs.services.threads import create_thread, delete_thread, update_thread
+from runs.services.threads import create_thread, delete_thread, delete_threads, update_thread
 
 
 class ThreadsView(ApiView):
@@ -58,6 +67,27 @@ class ThreadView(ApiView):
         """Stop the thread's runs and delete it."""
         delete_thread(thread_id=thread_id, actor=self.actor)
         return Response(status=204)
+
+
+class ThreadCopyView(ApiView):
+    """A second thread like this one."""
+
+    @extend_schema(operation_id="copy_thread", request=None, responses=ThreadSerializer)
+    def post(self, request: Request, thread_id: UUID) -> Response:
+        """Create a thread with this one's metadata, state and history, and without its runs."""
+        self.no_body()
+        return Response(present_thread(copy_thread(thread_id=thread_id, actor=self.actor)))
+
+
+class ThreadPruneView(ApiView):
+    """Several threads at once."""
+
+    @extend_schema(operation_id="prune_threads", request=ThreadPrune, responses=PrunedSerializer)
+    def post(self, request: Request) -> Response:
+        """Delete these threads; ids that are not found are left out of the count."""
+        return Response(
+            {"pruned_count": delete_threads(thread_ids=self.body(ThreadPrune)["thread_ids"], actor=self.actor)}
+        )
 
 
 class ThreadSearchView(ApiView):

@@ -16,7 +16,9 @@ urlpatterns = [
     path("threads", threads.ThreadsView.as_view(), name="threads"),
     path("threads/search", threads.ThreadSearchView.as_view(), name="thread-search"),
     path("threads/count", threads.ThreadCountView.as_view(), name="thread-count"),
+    path("threads/prune", threads.ThreadPruneView.as_view(), name="thread-prune"),
     path(_THREAD, threads.ThreadView.as_view(), name="thread"),
+    path(f"{_THREAD}/copy", threads.ThreadCopyView.as_view(), name="thread-copy"),
     path(f"{_THREAD}/state", thread_states.StateView.as_view(), name="state"),
     path(f"{_THREAD}/state/checkpoint", thread_states.StateAtView.as_view(), name="state-at"),
     path(

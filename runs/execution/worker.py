@@ -16,6 +16,7 @@ from django.db import connections
 from runs import __version__
 from runs.execution.connections import begin_async_thread
 from runs.execution.keeper import Keeper
+from runs.execution.lost_broker import survive_lost_connections
 from runs.execution.replacement import ReplaceDeadChildren
 from runs.execution.slots import Slot, SlotTable
 
@@ -60,6 +61,7 @@ def on_worker_init(sender: Any = None, **_: Any) -> None:
     if wrong := [found for found in run_checks(tags=["runs"]) if found.is_serious()]:
         raise SystemExit("\n".join(map(str, wrong)))
     sender.app.steps["consumer"].add(ReplaceDeadChildren)
+    survive_lost_connections()
     connections.close_all()
 
 

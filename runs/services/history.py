@@ -55,13 +55,21 @@ def get_history(
     return _lineage(first, limit, metadata or {})
 
 
-def _lineage(checkpoint_id: UUID | None, limit: int, metadata: dict[str, Any]) -> Sequence[Checkpoint]:
+def lineage_ids(checkpoint_id: UUID | None) -> list[UUID]:
+    """The ids of this checkpoint and its ancestors, newest first."""
+    return [checkpoint.pk for checkpoint in _lineage(checkpoint_id, None, {}, columns="c.id")]
+
+
+def _lineage(
+    checkpoint_id: UUID | None, limit: int | None, metadata: dict[str, Any], *, columns: str = "c.*"
+) -> Sequence[Checkpoint]:
     """Walk the parents in one recursive statement that carries ids only, then read the rows that were asked for."""
     table = Checkpoint._meta.db_table
     rows = Checkpoint.objects.raw(
         f"WITH RECURSIVE line AS (SELECT id, parent_id, 0 AS depth FROM {table} WHERE id = %s "  # noqa: S608 - our name
         f"UNION ALL SELECT c.id, c.parent_id, line.depth + 1 FROM {table} c JOIN line ON c.id = line.parent_id) "
-        f"SELECT c.* FROM line JOIN {table} c ON c.id = line.id WHERE c.metadata @> %s ORDER BY line.depth LIMIT %s",
+        f"SELECT {columns} FROM line JOIN {table} c ON c.id = line.id WHERE c.metadata @> %s "
+        "ORDER BY line.depth LIMIT %s",
         [checkpoint_id, Jsonb(metadata), limit],
     )
     return list(rows)

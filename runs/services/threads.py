@@ -1,12 +1,14 @@
 """Threads: create, change, delete. Deletion stops what is in flight first and hides everything at once."""
 
+from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any, Literal
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
 
 from runs.actors import Actor
-from runs.errors import RunNotFound, ThreadDeleting, ThreadExists
+from runs.errors import RunNotFound, ThreadDeleting, ThreadExists, ThreadNotFound
 from runs.jsonvalues import check_storable
 from runs.locks import LockedThread, lock_thread
 from runs.models import Run, Thread
@@ -83,6 +85,16 @@ def delete_thread(*, thread_id: UUID, actor: Actor) -> None:
         _stop(locked, run, actor, "thread deleted")
     release(locked)
     Thread.objects.filter(pk=thread_id).update(deleted_at=locked.now, updated_at=locked.now)
+
+
+def delete_threads(*, thread_ids: Iterable[UUID], actor: Actor) -> int:
+    """Delete those of these threads that there are, each in a transaction of its own; return how many there were."""
+    deleted = 0
+    for thread_id in dict.fromkeys(thread_ids):
+        with suppress(ThreadNotFound):
+            delete_thread(thread_id=thread_id, actor=actor)
+            deleted += 1
+    return deleted
 
 
 @transaction.atomic(durable=True)

@@ -45,7 +45,7 @@ def reader() -> "redis.asyncio.Redis":
         socket_connect_timeout=TIMEOUT_SECONDS,
         retry=AsyncRetry(NoBackoff(), 0),
         max_connections=READ_CONNECTIONS,
-        timeout=READ_SECONDS,
+        timeout=None,  # a crowd is no outage; whoever has a connection gives it back in bounded time
     )
     return redis.asyncio.Redis.from_pool(pool)
 

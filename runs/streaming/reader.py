@@ -20,6 +20,8 @@ BATCH = 200
 #: How long a terminal row may be without the end marker before its reader writes it.
 MISSING_END_SECONDS = 1.0
 HEARTBEAT_SECONDS = 5.0
+#: How long Redis must have failed a reader before it is answered from what is kept, which is less.
+AWAY_SECONDS = 1.0
 #: How soon a reader looks again that waits for an end that is due, or whose Redis did not answer.
 RETRY_SECONDS = 0.25
 
@@ -44,6 +46,7 @@ class RunReader:
         #: The place from which this goes on is known to be one.
         self._anchored = self.cursor is From.START
         self._over_since: float | None = None
+        self._away_since: float | None = None
         self._hurries = False
 
     async def read(self) -> AsyncIterator[Item]:
@@ -67,11 +70,18 @@ class RunReader:
         """What can be given now; empty: wait."""
         overdue = self._end_is_overdue(watch)
         try:
-            return await self._from_redis() or (await self._without_end(watch) if overdue else [])
+            items = await self._from_redis() or (await self._without_end(watch) if overdue else [])
         except (redis.RedisError, OSError) as error:
             logger.info("stream of run %s: Redis did not answer (%s)", self.run_id, error)
             self._hurries = True
-            return await self._from_archive() if overdue else []
+            return await self._from_archive() if self._is_away() and overdue else []
+        self._away_since = None
+        return items
+
+    def _is_away(self) -> bool:
+        """Whether Redis has not answered for so long that it is more than one lost connection or a busy moment."""
+        self._away_since = self._away_since or time.monotonic()
+        return time.monotonic() - self._away_since >= AWAY_SECONDS
 
     async def _from_redis(self) -> list[Item]:
         if self.cursor is From.TAIL and not self._anchored:

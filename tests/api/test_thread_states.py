@@ -153,3 +153,45 @@ def test_a_checkpoint_of_another_thread_is_not_found(api: Api, thread: Thread) -
     assert_problem(api.get(f"/threads/{thread.pk}/state/{elsewhere.pk}"), 404, "checkpoint_not_found")
     body = {"checkpoint": {"checkpoint_id": str(elsewhere.pk), "thread_id": str(other.pk)}}
     assert_problem(api.post(f"/threads/{thread.pk}/state/checkpoint", body), 422, "invalid_request", "another thread")
+
+
+def test_the_state_is_changed_by_hand(api: Api, thread: Thread) -> None:
+    first = api.post(f"/threads/{thread.pk}/state", {"values": {"a": 1}}).json()
+    second = api.post(f"/threads/{thread.pk}/state", {"values": {"b": 2}}).json()
+    assert second["checkpoint"] == second["configurable"]
+    assert second["checkpoint"]["checkpoint_id"] == second["checkpoint_id"]
+    state = api.get(f"/threads/{thread.pk}/state").json()
+    assert (state["values"], state["checkpoint_id"]) == ({"a": 1, "b": 2}, second["checkpoint_id"])
+    assert state["parent_checkpoint_id"] == first["checkpoint_id"]
+    assert state["metadata"]["source"] == "update"
+    assert state["metadata"]["updated_by"].startswith("api-key:ada")
+
+    for place in ({"checkpoint_id": first["checkpoint_id"]}, {"checkpoint": first["checkpoint"]}):
+        api.post(f"/threads/{thread.pk}/state", {"values": {"c": 3}, **place})
+        assert api.get(f"/threads/{thread.pk}/state").json()["values"] == {"a": 1, "c": 3}
+
+
+def test_the_state_is_not_changed_beside_a_run_nor_in_ways_that_only_graphs_know(api: Api, thread: Thread) -> None:
+    path = f"/threads/{thread.pk}/state"
+    assert_problem(api.post(path, {"values": {}, "as_node": "echo"}), 422, "invalid_request", "as_node", "graphs")
+    assert_problem(api.post(path, {"values": [{"a": 1}]}), 422, "invalid_request", "values", "object")
+    running(thread)
+    assert_problem(api.post(path, {"values": {"a": 1}}), 409, "thread_busy", "in flight")
+    assert api.get(path).json() == EMPTY
+
+
+def test_a_thread_is_copied(api: Api, thread: Thread) -> None:
+    finish(running(thread), page=1)
+    copy = api.post(f"/threads/{thread.pk}/copy").json()
+
+    assert copy["thread_id"] != str(thread.pk)
+    assert (copy["status"], copy["values"]) == ("idle", {"page": 1})
+    assert api.get(f"/threads/{copy['thread_id']}/runs").json() == []
+    assert_problem(api.post(f"/threads/{uuid4()}/copy"), 404, "thread_not_found")
+
+
+def test_threads_are_pruned(api: Api, thread: Thread) -> None:
+    keep = {"thread_ids": [str(thread.pk)], "strategy": "keep_latest"}
+    assert_problem(api.post("/threads/prune", keep), 422, "invalid_request", "strategy")
+    assert api.post("/threads/prune", {"thread_ids": [str(thread.pk), str(uuid4())]}).json() == {"pruned_count": 1}
+    assert_problem(api.get(f"/threads/{thread.pk}"), 404, "thread_not_found")

@@ -50,6 +50,11 @@ def expect_frames(page: Page, events: list[str]) -> None:
     expect(page.locator("#frames li:not([data-event=note]) b")).to_have_text(events)
 
 
+def expect_state(page: Page, values: Any) -> None:
+    """The thread's state, as far as the page knows it."""
+    expect(page.locator("#state")).to_have_text(json.dumps(values, indent=2), use_inner_text=True)
+
+
 def ids(page: Page) -> list[str]:
     """The ids of the frames that have one."""
     return [text for text in page.locator("#frames li:not([data-event=note]) code").all_inner_texts() if text]
@@ -79,6 +84,7 @@ def test_frames_are_shown_as_they_come_to_the_end(playground: Page, gates: Gates
     run_to_the_middle(playground, gates)
     expect(playground.locator("#connection")).to_have_attribute("data-state", "live")
     expect(playground.locator("#status")).to_have_text("in flight")
+    expect_state(playground, {"log": ["0"]})
     gates.open(1)
 
     expect_frames(playground, [*FIRST_STEP, *SECOND_STEP, "end"])
@@ -91,10 +97,10 @@ def test_frames_are_shown_as_they_come_to_the_end(playground: Page, gates: Gates
 def test_a_second_run_on_the_same_thread_goes_on_with_its_state(playground: Page) -> None:
     for log in (["0"], ["0", "0"]):
         ask(playground, "steps", {"count": 1})
-        expect(playground.locator("#state")).to_have_text(json.dumps({"log": log}, indent=2), use_inner_text=True)
+        expect_state(playground, {"log": log})
     playground.click("#new-thread")
     ask(playground, "steps", {"count": 1})
-    expect(playground.locator("#state")).to_have_text(json.dumps({"log": ["0"]}, indent=2), use_inner_text=True)
+    expect_state(playground, {"log": ["0"]})
 
 
 @pytest.mark.parametrize(
@@ -120,6 +126,7 @@ def test_a_reloaded_page_goes_on_with_the_stream(playground: Page, gates: Gates,
     expect(playground.locator("#frames [data-event=note] pre")).to_have_text(
         ["this page was reloaded; going on after 1-3"]
     )
+    expect_state(playground, {"log": ["0"]})
     gates.open(1)
 
     expect_frames(playground, [*FIRST_STEP, *SECOND_STEP, "end"])

@@ -15,8 +15,7 @@ class CuttingProxy:
     """Passes bytes both ways until it is told to cut."""
 
     def __init__(self, url: str) -> None:
-        target = urlsplit(url)
-        self._target = (str(target.hostname), int(target.port or 80))
+        self.lead_to(url)
         self._listener = socket.create_server((LOOPBACK, 0))
         self._sockets: list[socket.socket] = []
         self.url = f"http://{LOOPBACK}:{self._listener.getsockname()[1]}"
@@ -29,6 +28,11 @@ class CuttingProxy:
         _close(self._listener)
         self.cut()
 
+    def lead_to(self, url: str) -> None:
+        """Where new connections go; those that there are stay where they are."""
+        target = urlsplit(url)
+        self._target = (str(target.hostname), int(target.port or 80))
+
     def cut(self) -> int:
         """Break every connection there is, and return how many there were; new ones are served."""
         broken, self._sockets = self._sockets, []
@@ -40,7 +44,11 @@ class CuttingProxy:
         with suppress(OSError):  # the end
             while True:
                 client, _ = self._listener.accept()
-                server = socket.create_connection(self._target)
+                try:
+                    server = socket.create_connection(self._target)
+                except OSError:  # nobody is there just now
+                    _close(client)
+                    continue
                 self._sockets += [client, server]
                 for here, there in ((client, server), (server, client)):
                     threading.Thread(target=_pass_on, args=(here, there), daemon=True).start()

@@ -1,5 +1,6 @@
 """What the official Python client raises: each class of error with our words, and what this server does not have."""
 
+import asyncio
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -8,16 +9,13 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from langgraph_sdk import errors, get_sync_client
-from langgraph_sdk.client import AssistantsClient, RunsClient, ThreadsClient
+from langgraph_sdk import errors, get_client, get_sync_client
 
 from project.local.running import RunningServer
 from tests.contract.conftest import Gates
 from tests.support.server import ServerProcess
 
 pytestmark = pytest.mark.timeout(180)
-
-HERE = Path(__file__).parent
 
 
 def refused(kind: type[errors.APIStatusError], call: Callable[..., Any], *args: Any, **options: Any) -> Any:
@@ -134,11 +132,8 @@ def test_a_server_whose_database_is_away(tmp_path: Path, monkeypatch: pytest.Mon
         assert refused(errors.InternalServerError, sdk.runs.stream, None, "steps") == said
 
 
-#: Methods of the client that this server has no route for, or not that method; see the page on compatibility.
+#: Methods of the client that this server has no route for; `threads.stream` has a test of its own below.
 NOT_THERE: dict[str, Callable[[Any, str, str], Any]] = {
-    "threads.copy": lambda sdk, thread_id, _: sdk.threads.copy(thread_id),
-    "threads.prune": lambda sdk, thread_id, _: sdk.threads.prune([thread_id]),
-    "threads.update_state": lambda sdk, thread_id, _: sdk.threads.update_state(thread_id, {"a": 1}),
     "assistants.create": lambda sdk, *_: sdk.assistants.create("steps"),
     "assistants.update": lambda sdk, _, assistant_id: sdk.assistants.update(assistant_id, metadata={}),
     "assistants.delete": lambda sdk, _, assistant_id: sdk.assistants.delete(assistant_id),
@@ -148,8 +143,6 @@ NOT_THERE: dict[str, Callable[[Any, str, str], Any]] = {
     "assistants.get_versions": lambda sdk, _, assistant_id: sdk.assistants.get_versions(assistant_id),
     "assistants.set_latest": lambda sdk, _, assistant_id: sdk.assistants.set_latest(assistant_id, 1),
 }
-#: Talks a protocol of its own, which this server does not speak: /threads/{id}/commands is a 404.
-OTHER_PROTOCOL = {"threads.stream"}
 
 
 @pytest.mark.parametrize("method", NOT_THERE)
@@ -162,13 +155,19 @@ def test_a_method_that_is_not_there_is_refused(sdk: Any, thread_id: str, method:
     assert caught.value.code in ("not_found", "method_not_allowed", "invalid_request")
 
 
-def test_no_method_of_the_client_was_forgotten() -> None:
-    """Whatever a newer client can do must be used by these tests, or be known to be refused."""
-    clients = {"runs": RunsClient, "threads": ThreadsClient, "assistants": AssistantsClient}
-    there = {
-        f"{name}.{method}" for name, kind in clients.items() for method in vars(kind) if not method.startswith("_")
-    }
-    sources = [(HERE / f"test_python_{module}.py").read_text() for module in ("runs", "streams")]
-    used = {".".join(found) for found in re.findall(r"\bsdk\.(\w+)\.(\w+)\(", "".join(sources))}
+def test_the_other_protocol_is_not_spoken(live: RunningServer) -> None:
+    """`threads.stream` starts runs over /threads/{id}/commands; neither client knows before it is used."""
 
-    assert there - used == {*NOT_THERE, *OTHER_PROTOCOL}
+    async def start() -> None:
+        client = get_client(url=live.url, api_key=live.api_key)
+        async with client, client.threads.stream(assistant_id="steps") as stream:
+            await stream.run.start(input={"count": 1})
+
+    with pytest.raises(httpx.HTTPStatusError, match="404 Not Found"):
+        asyncio.run(start())
+    with (
+        get_sync_client(url=live.url, api_key=live.api_key) as client,
+        pytest.raises(httpx.HTTPStatusError, match="404 Not Found"),
+        client.threads.stream(assistant_id="steps") as stream,
+    ):
+        stream.run.start(input={"count": 1})

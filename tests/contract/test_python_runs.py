@@ -215,6 +215,34 @@ def test_states(sdk: Any, thread_id: str) -> None:
     assert sdk.threads.get_state(thread_id, select=["values.log"]) == {"values": {"log": ["0", "1"]}}
 
 
+def test_changing_the_state_by_hand(sdk: Any, thread_id: str, gates: Gates) -> None:
+    first = sdk.threads.update_state(thread_id, {"log": ["by hand"]})
+    assert sdk.runs.wait(thread_id, "steps", input=ONE_STEP) == {"log": ["by hand", "0"]}
+    for where in ({"checkpoint": first["checkpoint"]}, {"checkpoint_id": first["checkpoint_id"]}):
+        sdk.threads.update_state(thread_id, {"more": 1}, **where)
+        assert sdk.threads.get_state(thread_id)["values"] == {"log": ["by hand"], "more": 1}
+    sdk.threads.update_state(thread_id, None)
+    assert sdk.threads.get_state(thread_id)["values"] == {"log": ["by hand"], "more": 1}
+
+    sdk.runs.create(thread_id, "steps", input={"count": 1, "gates": str(gates.directory)})
+    with pytest.raises(errors.ConflictError, match="in flight"):
+        sdk.threads.update_state(thread_id, {"more": 2})
+    with pytest.raises(errors.UnprocessableEntityError, match="as_node: Only graphs"):
+        sdk.threads.update_state(thread_id, {}, as_node="steps")
+
+
+def test_copying_and_pruning(sdk: Any, thread_id: str) -> None:
+    sdk.runs.wait(thread_id, "steps", input=ONE_STEP)
+    copy = sdk.threads.copy(thread_id)
+
+    assert sdk.threads.get_state(copy["thread_id"])["values"] == {"log": ["0"]}
+    assert sdk.runs.list(copy["thread_id"]) == []
+    with pytest.raises(errors.UnprocessableEntityError, match="strategy"):
+        sdk.threads.prune([thread_id], strategy="keep_latest")
+    assert sdk.threads.prune([thread_id, copy["thread_id"], str(uuid4())]) == {"pruned_count": 2}
+    assert _is_gone(sdk, thread_id)
+
+
 def test_assistants(sdk: Any) -> None:
     page = sdk.assistants.search(limit=1, sort_by="name", sort_order="asc", response_format="object")
     found = sdk.assistants.search(graph_id="steps")[0]

@@ -35,6 +35,13 @@ def test_without_the_thread_lock_reject_lets_two_in() -> None:
     assert first.thread.runs.filter(status__in=IN_FLIGHT).count() == 2
 
 
+def test_without_the_thread_lock_the_state_is_changed_beside_a_run() -> None:
+    with no_thread_lock():
+        assert isinstance(windows.change_the_state_while_admitting(), Checkpoint)
+        run, changed = windows.begin_while_the_state_is_changed()
+    assert run.base_id != changed
+
+
 def test_a_fence_as_a_sub_select_lets_a_late_checkpoint_undo_a_rollback() -> None:
     thread, run, _ = windows.write_while_rolling_back(write_if_alive)
     assert run.rolled_back_at is not None

@@ -47,6 +47,15 @@ def test_a_checkpoint_that_waited_behind_a_rollback_changes_nothing() -> None:
         assert thread.head.values == {"page": 0}
 
 
+def test_a_change_of_the_state_that_waited_behind_a_create_is_refused() -> None:
+    assert isinstance(windows.change_the_state_while_admitting(), ThreadBusy)
+
+
+def test_a_run_that_waited_behind_a_change_of_the_state_goes_on_from_it() -> None:
+    run, changed = windows.begin_while_the_state_is_changed()
+    assert run.base_id == changed
+
+
 def test_a_finish_that_waited_behind_a_create_dispatches_the_new_run(outbox: Outbox) -> None:
     for _ in range(rounds(200)):
         successor, published = windows.finish_while_enqueueing(outbox)

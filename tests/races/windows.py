@@ -5,6 +5,7 @@ The tests of races assert what must come out; the negative controls break the co
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 from unittest import mock
 from uuid import UUID
@@ -12,6 +13,7 @@ from uuid import UUID
 from runs.models import Run, Thread
 from runs.models.thread import ThreadQuerySet
 from runs.services.cancel import cancel_run
+from runs.services.state import update_state
 from runs.states import CancelAction
 from tests.support.factories import (
     SYSTEM,
@@ -78,6 +80,28 @@ def roll_back_the_second_attempt() -> tuple[Thread, UUID | None]:
     cancel_run(run_id=run.pk, actor=SYSTEM, action=CancelAction.ROLLBACK)
     thread.refresh_from_db()
     return thread, before
+
+
+def change_the_state_while_admitting() -> Any:
+    """The state is changed by hand when a create has found the thread idle and not yet inserted; what came of it."""
+    thread = make_thread()
+    change = partial(update_state, thread_id=thread.pk, actor=SYSTEM, values={"page": 1})
+    with rival_after("runs.services.create.admit", change) as rival:
+        make_run(thread, "reject")
+    return rival.outcome()
+
+
+def begin_while_the_state_is_changed() -> tuple[Run, UUID]:
+    """A run is accepted and claimed when a change of the state has found the thread idle and not moved its head.
+
+    The run, and the checkpoint of the change.
+    """
+    thread = make_thread()
+    with rival_before("runs.services.state.move_head", lambda: running(thread)) as rival:
+        changed = update_state(thread_id=thread.pk, actor=SYSTEM, values={"page": 1})
+    begun = rival.outcome()
+    assert isinstance(begun, Run)
+    return begun, changed.pk
 
 
 def claim_beside_a_stopping_run() -> Run | None:

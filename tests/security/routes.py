@@ -74,10 +74,15 @@ CASES: dict[tuple[str, str], Case] = {
     ("threads", "POST"): Case("mine", body=lambda world: {}),
     ("thread-search", "POST"): Case("mine", body=lambda world: {"ids": [str(world.thread.pk)]}),
     ("thread-count", "POST"): Case("mine", body=lambda world: {}),
+    ("thread-prune", "POST"): Case("mine", body=lambda world: {"thread_ids": [str(world.thread.pk)]}),
+    ("thread-copy", "POST"): Case("object"),
     ("thread", "GET"): Case("object"),
     ("thread", "PATCH"): Case("object", body=lambda world: {"metadata": {"mine": True}}),
     ("thread", "DELETE"): Case("object", 204),
     ("state", "GET"): Case("object"),
+    ("state", "POST"): Case(
+        "object", 409, body=lambda world: {"values": {}}
+    ),  # a run is in flight: only the owner hears
     ("state-at", "POST"): Case("object", body=_checkpoint_body),
     ("state-checkpoint", "GET"): Case("object"),
     ("thread-stream", "GET"): Case("object"),

@@ -1,8 +1,14 @@
 """A reader of a stream that is whole: from every place, before, while and after it is written."""
 
-import pytest
+from datetime import timedelta
+from typing import Any
 
+import pytest
+import redis
+
+from runs.models import ClockTimestamp, Run
 from runs.states import Departure
+from runs.streaming import log
 from runs.streaming.frames import END, Frame, From, Place
 from runs.streaming.hub import Watch
 from tests.support.factories import claim, leave
@@ -228,3 +234,39 @@ def test_every_item_has_an_id_that_is_its_place(loop: Loop) -> None:
     reading = loop.read(run.pk)
     reading.to_the_end()
     assert [id_of(item) for item in reading.items] == ["1-0", "1-1", str(Place(1, END))]
+
+
+@pytest.mark.parametrize("cursor", ["0", "1-0"])
+def test_a_redis_that_fails_for_a_moment_is_asked_again(
+    loop: Loop, monkeypatch: pytest.MonkeyPatch, cursor: str
+) -> None:
+    """A lost connection or a busy moment is no reason to answer from the rows, which keep less."""
+    run = finished_run(answer=42)
+    Run.objects.filter(pk=run.pk).update(finished_at=ClockTimestamp() - timedelta(hours=1))
+    put(run, "1-0", "1-1")
+    put_end(run, last=1)
+    failures = iter([redis.ConnectionError, redis.TimeoutError])
+    really = log.read_after
+
+    async def unsure(*args: Any) -> list[Frame]:
+        if error := next(failures, None):
+            raise error
+        return await really(*args)
+
+    monkeypatch.setattr(log, "read_after", unsure)
+    expected = {"0": ["1-0", "1-1", "end"], "1-0": ["1-1", "end"]}
+    assert loop.read(run.pk, cursor).to_the_end() == expected[cursor]
+    assert next(failures, None) is None
+
+
+def test_a_stream_that_has_expired_is_answered_without_waiting(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = finished_run(last_frame=4, answer=42)
+    Run.objects.filter(pk=run.pk).update(finished_at=ClockTimestamp() - timedelta(hours=1))
+
+    async def wait(watch: Watch, seconds: float) -> bool:
+        raise AssertionError("a reader of a run that is long over waited")
+
+    monkeypatch.setattr(Watch, "wait", wait)
+    reading = loop.read(run.pk)
+    assert reading.to_the_end() == ["1-0", f"1-{END - 1}", "end"]
+    assert [item.event for item in reading.items if isinstance(item, Frame)] == ["metadata", "values", "end"]

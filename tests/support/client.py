@@ -11,7 +11,10 @@ from runs.streaming.connection import writer
 from runs.streaming.frames import Frame
 from runs.streaming.sse import encode
 from tests.support.reading import place
+from tests.support.server import ServerProcess
 from tests.support.web import Event, parse, request
+
+Webs = tuple[ServerProcess, ServerProcess]
 
 
 @dataclass
@@ -25,6 +28,8 @@ class Client:
     heartbeats: int = 0
     last_id: str | None = None
     ended: bool = False
+    #: How many times it was let in.
+    connections: int = 0
 
     @property
     def names(self) -> list[str]:
@@ -55,6 +60,7 @@ class Client:
         async with request(method, web + self.path, self.key, create, **headers) as response:
             assert response.status == 200, await response.text()
             self.path = response.headers.get("location", self.path)
+            self.connections += 1
             try:
                 async with asyncio.timeout(seconds):
                     await self._take(response.events(), most)
@@ -76,6 +82,27 @@ class Client:
                 return
 
 
+@dataclass
+class Waiter:
+    """A client that waits for one answer: of join, of wait, or of a cancel that waits."""
+
+    key: str
+    path: str
+    method: str = "GET"
+    body: Any = None
+    #: 0: there are no headers yet.
+    status: int = 0
+    answer: str = ""
+
+    async def wait(self, web: str) -> "Waiter":
+        """Send the request and read its whole answer."""
+        async with request(self.method, web + self.path, self.key, self.body) as response:
+            self.status = response.status
+            self.path = response.headers.get("location", self.path)
+            self.answer = await response.text()
+        return self
+
+
 def creator(key: str, thread_id: Any) -> Client:
     """A client that is to create a run on the thread and stream it."""
     return Client(key, f"/threads/{thread_id}/runs/stream")
@@ -83,7 +110,7 @@ def creator(key: str, thread_id: Any) -> Client:
 
 def joiner(key: str, run_path: str, **query: Any) -> Client:
     """A client that joins the stream of the run at this path."""
-    return Client(key, f"{run_path}/stream?{urlencode(query)}")
+    return Client(key, f"{run_path}/stream?{urlencode(query, doseq=True)}")
 
 
 def path_of(run: Run) -> str:

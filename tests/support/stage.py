@@ -1,5 +1,6 @@
 """What tests with real workers share: committed rows that stay for a module, a ledger, and real publishing."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from django.core.management import call_command
 from django.test import override_settings
 from pytest_django import DjangoDbBlocker
 
-from tests.support.ledger import PATIENCE_SECONDS, VARIABLE, wait_until
+from tests.support.ledger import PATIENCE_SECONDS, VARIABLE, Entry, entries, wait_until
 
 if TYPE_CHECKING:  # a conftest.py imports this before Django is set up
     from runs.models import Run, RunEvent
@@ -85,6 +86,27 @@ def messages() -> int:
     """Messages that are queued, or taken and not acknowledged: all that will ever be delivered."""
     with broker() as client:
         return int(client.llen("runs") + client.hlen("unacked"))
+
+
+def nudge() -> None:
+    """Publish everything that could be claimed now, as the scheduler does after the broker was away."""
+    from runs.services.recover import dispatch_lost_runs, forget_dispatches
+
+    forget_dispatches()
+    dispatch_lost_runs()
+
+
+def wait_for_start(run_id: UUID) -> Entry:
+    """The first thing a worker does for the run; it is published every second, should the broker have lost it."""
+    published = [0.0]
+
+    def begun() -> list[Entry]:
+        if time.monotonic() - published[0] > 1.0:
+            published[0] = time.monotonic()
+            nudge()
+        return entries(run_id, "start")
+
+    return wait_until(begun, f"run {run_id} to start", 60.0)[0]
 
 
 def wait_for_status(run_id: UUID, status: str, seconds: float = PATIENCE_SECONDS) -> "Run":

@@ -114,6 +114,7 @@ function pauseBeforeReconnecting(attempt) {
 function receive({ event, data, id, comment }) {
   if (comment !== undefined) return beat();
   connection("live", "live");
+  if (event === "values") showState(JSON.parse(data));
   const frame = { event, id: id ?? "", data: data.slice(0, KEPT_CHARACTERS) };
   remember({
     place: id ?? (event === "gap" ? null : memory.place), // after a gap without an id everything is read again
@@ -127,9 +128,13 @@ async function showOutcome() {
   const [run, state] = await Promise.all([json("GET", runPath()), json("GET", `/${memory.thread}/state`)]);
   element("status").textContent = run.status + (run.rolled_back_at ? ", rolled back" : "");
   element("status").dataset.status = run.status;
-  element("state").textContent = JSON.stringify(state.values, null, 2);
+  showState(state.values);
   connection("idle", `the stream has ended: ${run.status}`);
   enableButtons();
+}
+
+function showState(values) {
+  element("state").textContent = JSON.stringify(values, null, 2);
 }
 
 // The page
@@ -160,7 +165,9 @@ function draw({ event, id, data }) {
   const item = document.createElement("li");
   item.dataset.event = event;
   for (const [tag, text] of [["b", event], ["code", id], ["pre", data]]) {
-    item.appendChild(document.createElement(tag)).textContent = text;
+    const part = item.appendChild(document.createElement(tag));
+    part.textContent = text;
+    if (tag === "code") part.title = text; // the end's is long
   }
   return item;
 }
@@ -190,7 +197,7 @@ function connection(state, text) {
 
 function describeAssistant() {
   const chosen = assistants.find(({ name }) => name === element("assistant").value);
-  element("description").textContent = chosen?.description.split("\n\n")[0] ?? "";
+  element("description").textContent = chosen?.description.split("\n\n")[0].replaceAll("`", "") ?? "";
   element("input").value = JSON.stringify(chosen?.sample ?? {}, null, 2);
 }
 
@@ -228,5 +235,8 @@ redraw();
 element("start").disabled = false; // before this the form would be sent to nowhere
 if (memory.run) {
   note(memory.ended ? "this page was reloaded" : `this page was reloaded; going on after ${memory.place ?? "the start"}`);
-  attempt(() => follow(null, takeOver()));
+  attempt(async () => {
+    if (!memory.ended) showState((await json("GET", `/${memory.thread}/state`)).values);
+    await follow(null, takeOver());
+  });
 }

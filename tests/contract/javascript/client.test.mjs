@@ -21,6 +21,7 @@ const END = ["end", null];
 
 const newThread = async () => (await client.threads.create()).thread_id;
 const statusOf = async (thread, run) => (await client.runs.get(thread, run)).status;
+const id = crypto.randomUUID(); // of nothing
 const begun = (run) => ["metadata", { run_id: run, attempt: 1 }];
 
 test("runs.stream shows what was asked for and ends", async () => {
@@ -207,6 +208,22 @@ test("threads.getState and threads.getHistory", async () => {
   assert.deepEqual(await client.threads.getState(thread, null, { select: ["values.log"] }), { values: { log: ["0"] } });
 });
 
+test("threads.updateState, threads.copy and threads.prune", async (t) => {
+  const thread = await newThread();
+  const first = await client.threads.updateState(thread, { values: { log: ["by hand"] } });
+  assert.deepEqual(await client.runs.wait(thread, "steps", { input: { count: 1 } }), { log: ["by hand", "0"] });
+  await client.threads.updateState(thread, { values: { more: 1 }, checkpoint: first.checkpoint });
+  assert.deepEqual((await client.threads.getState(thread)).values, { log: ["by hand"], more: 1 });
+
+  const copy = await client.threads.copy(thread);
+  assert.deepEqual(copy.values, { log: ["by hand"], more: 1 });
+  assert.deepEqual(await client.runs.list(copy.thread_id), []);
+  const { run_id: run } = await client.runs.create(thread, "steps", { input: { count: 1, gates: closedGates(t).directory } });
+  assert.deepEqual((await refused(client.threads.updateState(thread, { values: {} }))).slice(0, 2), [409, "thread_busy"]);
+  assert.deepEqual(await client.threads.prune([thread, copy.thread_id, id]), { pruned_count: 2 });
+  assert.equal((await refused(client.runs.get(thread, run)))[0], 404);
+});
+
 test("threads.joinStream shows one run after the other", async (t) => {
   const gates = closedGates(t);
   const thread = await newThread();
@@ -258,11 +275,7 @@ test("a refusal carries the server's words", async () => {
   );
 });
 
-const id = crypto.randomUUID();
 const notThere = {
-  "threads.copy": () => client.threads.copy(id),
-  "threads.prune": () => client.threads.prune([id]),
-  "threads.updateState": () => client.threads.updateState(id, { values: {} }),
   "threads.patchState": () => client.threads.patchState(id, {}),
   "assistants.create": () => client.assistants.create({ graphId: "steps" }),
   "assistants.update": () => client.assistants.update(id, {}),

@@ -1,0 +1,136 @@
+"""What becomes of a run when its clients go away, over two web processes. Nobody executes these runs but the test."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+
+import pytest
+
+from runs.models import Run
+from runs.states import RunStatus
+from tests.support.client import Waiter
+from tests.support.factories import claim, make_run, make_thread, stored
+from tests.support.guests import BODY, Guest, House
+from tests.support.handwritten import end, put
+from tests.support.ledger import wait_until
+from tests.support.stage import wait_for_status
+
+pytestmark = [pytest.mark.usefixtures("swept", "intact"), pytest.mark.timeout(180)]
+
+GRACE_SECONDS = 2.0
+LIMIT_SECONDS = 3.0
+TIMES = 3
+
+
+def pending(run: Run) -> Run:
+    """Nobody has claimed it."""
+    return run
+
+
+@pytest.mark.parametrize("begin", [pending, claim])
+def test_a_run_whose_client_has_gone_is_cancelled_after_the_grace_and_within_three_seconds(
+    house: House, begin: Callable[[Run], Run]
+) -> None:
+    guests = {kind: [house.create(kind) for _ in range(TIMES)] for kind in ("stream", "wait")}
+    runs = {guest: begin(run) for some in guests.values() for guest, run in some}
+    left = {guest: guest.leave() for guest in runs}
+    for kind, some in guests.items():
+        took = [cancelled_at(runs[guest]) - left[guest] for guest, _ in some]
+        assert min(took) >= GRACE_SECONDS, kind
+        assert min(took) < LIMIT_SECONDS, kind
+
+
+def cancelled_at(run: Run) -> float:
+    """When the run was cancelled, and for its client's leaving; the clocks are this machine's."""
+    row = wait_for_status(run.pk, RunStatus.INTERRUPTED)
+    assert (row.cancelled_by, row.cancel_action) == ("system/disconnect", "interrupt")
+    assert row.reason == "client disconnected (on_disconnect=cancel)"
+    assert row.cancelled_at is not None
+    return row.cancelled_at.timestamp()
+
+
+@pytest.mark.parametrize("kind", ["stream", "wait"])
+def test_a_client_that_goes_before_it_is_answered_has_gone_too(house: House, kind: str) -> None:
+    thread = make_thread()
+    hasty = Waiter(house.key, f"/threads/{thread.pk}/runs/{kind}", "POST", BODY)
+    guest = Guest(house.loop, hasty, house.webs[0])
+    run = wait_until(thread.runs.first, "the run")
+    guest.leave()
+    cancelled_at(run)
+
+
+def test_joiners_cancel_if_they_asked_to_and_nobody_else_does(house: House) -> None:
+    """A joiner's word counts, the run's own policy does not; and a creator may have said that the run goes on."""
+    guests = [house.create(kind, on_disconnect="continue") for kind in ("stream", "wait")]
+    kept = [run for _, run in guests]
+    for kind in ("stream", "join"):
+        asked, silent = (make_run(make_thread(), on_disconnect=mode) for mode in ("continue", "cancel"))
+        guests += [(house.join(asked, kind, cancel_on_disconnect=1), asked), (house.join(silent, kind), silent)]
+        kept.append(silent)
+    for guest, _ in guests:
+        guest.leave()
+    house.wait_out_a_grace()
+    for _, run in guests:
+        if run not in kept:
+            cancelled_at(run)
+    assert [(stored(run).status, stored(run).cancelled_by) for run in kept] == [("pending", "")] * 4
+
+
+def test_it_goes_on_as_long_as_one_watches_it_through_any_process(house: House) -> None:
+    one, run = house.create("stream", 0)
+    other = house.join(run, "stream", 1, cancel_on_disconnect=1)
+    one.leave()
+    house.wait_out_a_grace()
+    assert stored(run).status == "pending"
+    other.leave()
+    cancelled_at(run)
+
+
+def test_a_client_that_comes_back_through_the_other_process_keeps_its_run(house: House) -> None:
+    """As SDKs do: to the address the server named, after the last id it has seen."""
+    guest, run = house.create("stream", 0)
+    claim(run)
+    put(run, "1-0")
+    client = guest.stream
+    wait_until(lambda: client.last_id == "1-0", "the first frame")
+    guest.leave()
+    guest.come(house.webs[1])
+    house.wait_out_a_grace()
+    assert (client.connections, stored(run).status) == (2, "running")
+    put(run, "1-1")
+    wait_until(lambda: client.last_id == "1-1", "the next frame")
+    assert client.ids == ["1-0", "1-1"]
+    guest.leave()
+
+
+def test_the_end_of_a_stream_is_no_disconnect_nor_is_a_gap(house: House) -> None:
+    guest, run = house.create("stream")
+    run = claim(run)
+    put(run, "1-0", "1-2")
+    client = guest.end()
+    assert (client.ids, client.names[-1], client.ended) == (["1-0", "1-1"], "gap", False)
+    finished, other = house.create("stream")
+    end(claim(other), last_frame=None)
+    assert finished.end().ended
+    house.wait_out_a_grace()
+    assert (stored(run).status, stored(run).cancelled_by) == ("running", "")
+    assert (stored(other).status, stored(other).cancelled_by) == ("success", "")
+
+
+@pytest.mark.parametrize("how", ["stop", "kill"])
+def test_a_web_process_that_goes_cancels_nothing_and_its_clients_come_back(house: House, how: str) -> None:
+    """Neither does the other process, nor the one that takes its place."""
+    first = house.webs[0]
+    guests = [house.create(kind) for kind in ("stream", "wait", "stream")]
+    runs = [run for _, run in guests]
+    claim(runs[2])
+    getattr(first, how)()
+    for guest, _ in guests:
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            guest.end()
+    first.start()
+    house.wait_out_a_grace()
+    assert [stored(run).status for run in runs] == ["pending", "pending", "running"]
+    back = guests[2][0].come(first)
+    end(stored(runs[2]), last_frame=None)
+    assert back.end().ended

@@ -13,9 +13,8 @@ SCHEMA := docs/reference/openapi.yaml
 JS := tests/contract/javascript
 
 .DEFAULT_GOAL := help
-.PHONY: help up demo test test-contract test-browser test-races test-revoke test-crashes test-streams bench-streams \
-	bench-latency format lint types imports \
-	migrations deploy-check schema schema-check check clean
+.PHONY: help up demo test test-contract test-browser test-races test-revoke test-crashes test-rabbitmq test-streams \
+	bench-streams bench-latency format lint types imports migrations deploy-check schema schema-check check clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 15
@@ -41,8 +40,11 @@ test-races: $(DEV) ## every round of the races
 test-revoke: $(DEV) ## every cell and every round of the revocations
 	@RUNYARD_TEST_SCALE=1 $(PY) -m pytest --timeout=900 tests/revoke $(ARGS)
 
-test-crashes: $(DEV) ## kill everything that can be killed
+test-crashes: $(DEV) ## kill everything that can be killed, every round
 	@RUNYARD_TEST_SCALE=1 $(PY) -m pytest --timeout=900 tests/crashes $(ARGS)
+
+test-rabbitmq: $(DEV) ## RabbitMQ as the broker; needs it installed (RABBITMQ_SERVER=..., default where packages put it)
+	@$(PY) -m pytest tests/rabbitmq $(ARGS)
 
 test-streams: $(DEV) ## every round of the live streams
 	@RUNYARD_TEST_SCALE=1 $(PY) -m pytest --timeout=900 tests/streaming $(ARGS)

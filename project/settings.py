@@ -85,7 +85,12 @@ DATABASES["default"]["OPTIONS"] = {
 }
 if pool_size := env.int("DATABASE_POOL_SIZE", default=0):
     # Web processes only: sync views run in a thread per request, and without a pool each opens its own connection.
-    DATABASES["default"]["OPTIONS"]["pool"] = {"min_size": 1, "max_size": pool_size, "timeout": 10}
+    # The pool doubles its pauses between attempts to connect until `reconnect_timeout`, and then tries at the next
+    # request: with its default it may stay away for minutes after a database that is back.
+    _pool = {"min_size": 1, "max_size": pool_size, "timeout": 10, "reconnect_timeout": 5}
+    DATABASES["default"]["OPTIONS"]["pool"] = _pool
+    # After a restart of the database every pooled connection is dead, and each would cost a caller a 503.
+    DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 REDIS_URL = env.str("REDIS_URL")

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 from celery import current_app
 from django.conf import settings
@@ -14,6 +15,8 @@ from runs.conf import RunsSettings, runs_settings
 
 #: What kombu's Redis transport takes when it is told nothing, in seconds.
 KOMBU_VISIBILITY = 3600
+#: How long kombu's Redis transport blocks in one wait for a message.
+BRPOP_SECONDS = 1.0
 
 
 @register("runs")
@@ -78,13 +81,37 @@ def _check_queue(options: RunsSettings) -> Iterator[CheckMessage]:
             f"({options.MAX_RUN_SECONDS:g} s): every long run would be delivered again while it executes.",
             id="runs.E023",
         )
+    yield from _check_blocking(conf)
     if conf.task_time_limit is not None and conf.task_time_limit <= options.MAX_RUN_SECONDS:
         yield Error("CELERY_TASK_TIME_LIMIT must be longer than RUNS['MAX_RUN_SECONDS'].", id="runs.E024")
+
+
+def _check_blocking(conf: Any) -> Iterator[CheckMessage]:
+    """Redis is also listened to, by connections that are silent for as long as nothing happens."""
+    if "socket_timeout" in parse_qs(urlsplit(getattr(settings, "REDIS_URL", "") or "").query):
+        yield Error(
+            "REDIS_URL must not set socket_timeout: it would cut the connection on which a web process listens, and "
+            "wakes would be lost. What writes and reads has time limits of its own.",
+            id="runs.E025",
+        )
+    timeout = (conf.broker_transport_options or {}).get("socket_timeout")
+    if timeout is not None and timeout <= BRPOP_SECONDS:
+        yield Error(
+            f"The broker's socket_timeout ({timeout:g} s) must be longer than {BRPOP_SECONDS:g} s, for which a worker "
+            "blocks while it waits for a message: its connection would be cut again and again.",
+            id="runs.E026",
+        )
 
 
 def _check_times(options: RunsSettings) -> Iterator[CheckMessage]:
     if not 0 < options.MAX_RUN_SECONDS < float("inf"):
         yield Error("RUNS['MAX_RUN_SECONDS'] must be finite: every accepted run ends.", id="runs.E030")
+    if 0 < options.STREAM_TTL_SECONDS < options.MAX_RUN_SECONDS:
+        yield Error(
+            f"RUNS['STREAM_TTL_SECONDS'] ({options.STREAM_TTL_SECONDS:g} s) must not be shorter than the longest run "
+            f"({options.MAX_RUN_SECONDS:g} s): the stream of a run that is silent would vanish. 0: streams are kept.",
+            id="runs.E033",
+        )
     if options.RENEW_SECONDS * 2 > options.LEASE_SECONDS:
         yield Error(
             "RUNS['RENEW_SECONDS'] must be at most half of LEASE_SECONDS: one lost renewal is no death.", id="runs.E031"

@@ -40,6 +40,8 @@ class RunsSettings:
     #: First wait before a dispatched run that nobody claimed is dispatched again; doubles up to the maximum.
     REDISPATCH_SECONDS: float = 30.0
     REDISPATCH_MAX_SECONDS: float = 600.0
+    #: After so long in the middle of a transaction without a word, a process loses its session and with it its locks.
+    TRANSACTION_IDLE_SECONDS: float = 15.0
     #: Pause between two sweeps of the scheduler.
     SWEEP_SECONDS: float = 1.0
     #: How long a run that is to be cancelled on disconnect may be without anybody who watches it.

@@ -15,6 +15,7 @@ from uuid import UUID
 from django.db import connection
 from django.db.models import Q, QuerySet
 
+from runs.conf import runs_settings
 from runs.errors import Fenced, ThreadNotFound
 from runs.models import ClockTimestamp, IdempotencyKey, Run, Thread, Worker
 from runs.states import IN_FLIGHT, RunStatus
@@ -84,7 +85,7 @@ def lock_thread(thread_id: UUID, *, owner: Any = None, deleted: bool = False) ->
     `deleted=True` finds a thread that is being deleted, too: its last run must still be able to leave.
     """
     threads = Thread.objects.all() if deleted else Thread.objects.visible_to(owner)
-    bound_waits()
+    bound_transaction()
     thread = threads.select_for_update(no_key=True, of=("self",)).filter(pk=thread_id).first()
     if thread is None:
         raise ThreadNotFound
@@ -93,6 +94,7 @@ def lock_thread(thread_id: UUID, *, owner: Any = None, deleted: bool = False) ->
 
 def try_lock_thread(thread_id: UUID) -> LockedThread | None:
     """Lock the thread unless somebody else holds it; None then. For sweeps, which come back later."""
+    bound_transaction()
     threads = Thread.objects.select_for_update(no_key=True, skip_locked=True, of=("self",))
     thread = threads.filter(pk=thread_id).first()
     return None if thread is None else _read(thread)
@@ -128,12 +130,13 @@ def lock_attempt(run_id: UUID, attempt: int) -> Run:
 def lock_held_run(run_id: UUID, attempt: int, worker_id: UUID) -> Run | None:
     """Lock the run if this worker still holds this attempt; for a kill that must not hit anybody else."""
     held = Run.objects.filter(pk=run_id, attempt=attempt, worker_id=worker_id, leased=True)
-    bound_waits()
+    bound_transaction()
     return held.select_for_update(no_key=True, of=("self",)).first()
 
 
 def lock_dispatched_runs(limit: int) -> list[UUID]:
     """Lock runs that were published and not claimed, leaving out those that somebody is working on anyway."""
+    bound_transaction()
     runs = Run.objects.filter(status=RunStatus.PENDING, dispatched_at__isnull=False)
     locked = runs.select_for_update(no_key=True, skip_locked=True, of=("self",)).order_by("sequence")
     return list(locked.values_list("pk", flat=True)[:limit])
@@ -154,21 +157,31 @@ def lock_old_keys(created_before: Any, limit: int) -> QuerySet[IdempotencyKey]:
 
 
 def _locked_keys(keys: QuerySet[IdempotencyKey], limit: int | None = None) -> list[int]:
+    bound_transaction()
     locked = keys.select_for_update(skip_locked=True, of=("self",)).order_by("pk")
     return list(locked.values_list("pk", flat=True)[:limit])
 
 
 def lock_expired_worker(worker_id: UUID) -> Worker | None:
     """Lock a worker's row if its lease has run out and nobody has buried it or is about to; None otherwise."""
+    bound_transaction()
     expired = Worker.objects.filter(pk=worker_id, buried_at=None, expires_at__lt=ClockTimestamp())
     return expired.select_for_update(skip_locked=True, no_key=True).first()
 
 
-def bound_waits() -> None:
-    """Have this transaction's waits end as `bounded_lock_waits` says; for who waits before the thread's lock."""
-    if (seconds := _bounded.get()) is not None:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT set_config('lock_timeout', %s, true)", [f"{seconds * 1000:.0f}ms"])
+def bound_transaction() -> None:
+    """Before the first lock: whoever stands still in the middle of this transaction loses its session, and the locks.
+
+    A process that is stopped, or whose machine is cut off, would keep them for as long as it is: nobody could recover
+    its run. Not for the session, which may be an assistant's.
+    """
+    bounds = {"idle_in_transaction_session_timeout": runs_settings().TRANSACTION_IDLE_SECONDS}
+    if (wait := _bounded.get()) is not None:
+        bounds["lock_timeout"] = wait
+    calls = ", ".join(["set_config(%s, %s, true)"] * len(bounds))
+    values = [part for name, seconds in bounds.items() for part in (name, f"{seconds * 1000:.0f}ms")]
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {calls}", values)
 
 
 def _read(thread: Thread) -> LockedThread:

@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from django.db import connection
 
@@ -16,19 +17,23 @@ logger = logging.getLogger(__name__)
 
 HOUSEKEEPING_SECONDS = 60.0
 NAP_SECONDS = 0.2
+#: What is no silence of the database, however short the lease.
+SILENCE_SECONDS = 1.0
 
 Action = tuple[str, Callable[[], int]]
 
 
 @dataclass
 class Scheduler:
-    """One process's sweeps. Buries a worker only after it has itself been connected for one lease time:
-    after an outage of the database the workers get their chance to renew first, so it restarts nobody."""
+    """One process's sweeps. Buries a worker only after the database has answered it for one lease time: after an
+    outage, or a standstill, of the database or of this process, the workers get their chance to renew first."""
 
     #: Set to end `run`. A plain flag: a signal handler must not touch an Event that its own thread waits for.
     stopped: bool = False
     sentinel: Sentinel = field(default_factory=Sentinel)
     _connected_since: float | None = None
+    #: When the database last answered, or nobody asked it.
+    _heard_at: float = 0.0
     _housekeeping_at: float = 0.0
 
     def run(self) -> None:
@@ -43,6 +48,11 @@ class Scheduler:
 
         A lost connection ends the sweep and starts the wait before burials anew.
         """
+        self._heard_at = time.monotonic()
+        with connection.execute_wrapper(self._listen):
+            self._sweep()
+
+    def _sweep(self) -> None:
         for what, action in self._actions():
             try:
                 if count := action():
@@ -69,12 +79,27 @@ class Scheduler:
 
     def _bury(self) -> int:
         connection.ensure_connection()
-        now = time.monotonic()
         if self._connected_since is None:
-            self._connected_since = now
-        if now - self._connected_since < runs_settings().LEASE_SECONDS:
-            return 0
-        return recover.bury_expired_workers()
+            self._connected_since = time.monotonic()
+        return recover.bury_expired_workers(may_bury=self._may_bury)
+
+    def _may_bury(self) -> bool:
+        """Asked again before each burial: the database may have stood still while it was asked who has expired."""
+        since = self._connected_since
+        return since is not None and time.monotonic() - since >= runs_settings().LEASE_SECONDS
+
+    def _listen(self, execute: Callable[..., Any], *statement: Any) -> Any:
+        try:
+            return execute(*statement)
+        finally:
+            self._hear()
+
+    def _hear(self) -> None:
+        """Note that the database has answered. In a silence of half a lease no worker may have been able to renew."""
+        now = time.monotonic()
+        if now - self._heard_at > max(runs_settings().LEASE_SECONDS / 2, SILENCE_SECONDS):
+            self._connected_since = None
+        self._heard_at = now
 
     def _forget_dispatches(self) -> int:
         """The sentinel is told after the commit: a crash in between costs a second forgetting, not the first."""
@@ -86,6 +111,8 @@ class Scheduler:
         return forgotten
 
     def _pause(self) -> None:
-        until = time.monotonic() + runs_settings().SWEEP_SECONDS
+        self._heard_at = time.monotonic()
+        until = self._heard_at + runs_settings().SWEEP_SECONDS
         while not self.stopped and (left := until - time.monotonic()) > 0:
             time.sleep(min(left, NAP_SECONDS))
+            self._hear()

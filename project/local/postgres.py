@@ -25,7 +25,7 @@ STOP_TIMEOUT = 30.0
 ATTEMPTS = 5
 # Processes of a killed server hold its shared memory a moment longer; somebody may have taken the free port.
 _PASSING = ("still in use", "could not bind")
-_UNSAFE_BUT_FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+_UNSAFE_BUT_FAST = {"fsync": "off", "full_page_writes": "off"}
 
 
 class Postgres:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from asgiref.sync import async_to_sync, sync_to_async
-from django.db import InterfaceError, OperationalError, close_old_connections
+from django.db import InterfaceError, InternalError, OperationalError, close_old_connections
 
 from runs.actors import system
 from runs.conf import runs_settings
@@ -128,7 +128,7 @@ def _cancel(run_id: UUID) -> bool:
             cancel_run(run_id=run_id, actor=ACTOR, reason="client disconnected (on_disconnect=cancel)")
     except RunError as error:
         logger.debug("run %s ended before it could be cancelled for its client's disconnect: %s", run_id, error)
-    except (OperationalError, InterfaceError) as error:
+    except (OperationalError, InterfaceError, InternalError) as error:
         logger.warning("run %s was not cancelled for its client's disconnect yet: %s", run_id, error)
         return False
     finally:

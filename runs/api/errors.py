@@ -5,7 +5,7 @@ from http import HTTPStatus
 from typing import Any
 
 from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
-from django.db import DataError, InterfaceError, OperationalError
+from django.db import DataError, InterfaceError, InternalError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, UnreadablePostError
 from django.views import defaults
 from rest_framework import exceptions
@@ -176,7 +176,7 @@ _OF_DJANGO: tuple[tuple[tuple[type[Exception], ...], Problem], ...] = (
     ((PermissionDenied,), _FORBIDDEN),
     ((RequestDataTooBig,), _BODY_TOO_LARGE),
     ((UnreadablePostError, SuspiciousOperation), _UNREADABLE),
-    ((OperationalError, InterfaceError), _DATABASE_AWAY),
+    ((OperationalError, InterfaceError, InternalError), _DATABASE_AWAY),
     ((DataError,), _NOT_STORABLE),
 )
 

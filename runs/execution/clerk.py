@@ -6,9 +6,9 @@ import threading
 import time
 from collections.abc import Callable
 
-from django.db import InterfaceError, OperationalError, connection
+from django.db import connection
 
-from runs.execution.persistence import is_transient
+from runs.execution.persistence import DATABASE_TROUBLE, is_transient
 from runs.locks import bounded_lock_waits, is_lock_timeout
 
 logger = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ class Clerk:
         try:
             with bounded_lock_waits():
                 job()
-        except (OperationalError, InterfaceError) as error:
+        except DATABASE_TROUBLE as error:
             if is_lock_timeout(error):
                 logger.info("%s: somebody holds the lock; the others come first", key)
                 return False

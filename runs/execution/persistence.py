@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from django.db import InterfaceError, OperationalError
+from django.db import InterfaceError, InternalError, OperationalError
 
 from runs.execution.connections import executors_connection
 
@@ -17,7 +17,10 @@ LONGEST_WAIT_SECONDS = 2.0
 
 
 #: Classes of SQLSTATE that pass: connection, rollback, resources, object not in state, operator intervention.
-_TRANSIENT = ("08", "40", "53", "55", "57")
+#: And two of an invalid transaction: a standby that is being promoted, a session ended for its silence in the middle.
+_TRANSIENT = ("08", "40", "53", "55", "57", "25006", "25P03")
+#: What the database, or the way to it, may raise for reasons of its own.
+DATABASE_TROUBLE = (OperationalError, InterfaceError, InternalError)
 
 
 def is_transient(error: Exception) -> bool:
@@ -39,10 +42,10 @@ def persist(write: Callable[[], T], *, give_up: Callable[[], bool] = lambda: Fal
             with executors_connection() as connection:
                 try:
                     return write()
-                except (OperationalError, InterfaceError):
+                except DATABASE_TROUBLE:
                     connection.close()
                     raise
-        except (OperationalError, InterfaceError) as error:
+        except DATABASE_TROUBLE as error:
             if give_up() or not is_transient(error):
                 raise
             logger.warning("the database is away; trying again in %.1f s", wait, exc_info=True)

@@ -15,7 +15,7 @@ from runs.assistants import registry
 from runs.conf import runs_settings
 from runs.errors import CheckpointNotFound, InvalidRequest, OutcomeUnknown
 from runs.jsonvalues import check_storable
-from runs.locks import LockedThread, bound_waits, lock_thread
+from runs.locks import LockedThread, lock_thread
 from runs.models import Checkpoint, Run, Thread, new_id
 from runs.services.idempotency import Idempotency, bind_key, take_key
 from runs.services.multitask import admit, parse_strategy
@@ -91,7 +91,6 @@ def _commit(admit_all: Callable[[], list[CreatedRun]]) -> list[CreatedRun]:
 
 
 def _admit(run: Run, spec: RunSpec, actor: Actor, idempotency: Idempotency | None) -> CreatedRun:
-    bound_waits()  # a twin may hold the key for as long as it waits for the thread
     if idempotency is not None and (known := take_key(idempotency, actor)) is not None:
         displaced = list(Run.objects.filter(displaced_by=known).order_by("sequence"))
         return CreatedRun(run=known, displaced=displaced, replayed=True)

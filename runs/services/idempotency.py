@@ -12,6 +12,7 @@ from django.db.models import QuerySet
 from runs.actors import Actor
 from runs.conf import runs_settings
 from runs.errors import IdempotencyKeyReused, RunGone
+from runs.locks import bound_transaction
 from runs.models import ClockTimestamp, IdempotencyKey, Run
 
 
@@ -41,6 +42,7 @@ def take_key(idempotency: Idempotency, actor: Actor) -> Run | None:
     run is the answer; if it is refused, the key is free again. Raises IdempotencyKeyReused when the body differs,
     RunGone when the run was deleted.
     """
+    bound_transaction()
     row = None
     while row is None:  # a twin's row may grow too old between the refused insert and the reading
         _forget_expired(idempotency, actor)

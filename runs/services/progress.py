@@ -6,7 +6,7 @@ from uuid import UUID
 
 from django.db import transaction
 
-from runs.locks import lock_attempt
+from runs.locks import bound_transaction, lock_attempt
 from runs.services.transition import update_run
 
 
@@ -29,6 +29,7 @@ class Report:
 @transaction.atomic(durable=True)
 def report_progress(*, run_id: UUID, attempt: int, report: Report) -> None:
     """Store what an executing attempt reports. Raises Fenced if the attempt no longer owns the run."""
+    bound_transaction()
     run = lock_attempt(run_id, attempt)
     if columns := report.columns():
         update_run(run, **columns)

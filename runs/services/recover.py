@@ -1,10 +1,11 @@
 """What a crash can leave behind, found by sweeps and repaired one thread at a time."""
 
+from collections.abc import Callable, Collection
 from datetime import timedelta
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Exists, F, OuterRef, Q, Value
+from django.db.models import Exists, F, OuterRef, Q, QuerySet, Value
 from django.db.models.functions import Least, Power
 
 from runs.actors import Actor, system
@@ -21,9 +22,12 @@ SCHEDULER = system("scheduler")
 BATCH = 100
 
 
-def bury_expired_workers(limit: int = BATCH) -> int:
-    """Bury the workers whose lease has run out; a renewal that comes first wins. Returns how many were buried."""
-    return for_each(expired_workers(limit), bury_worker)
+def bury_expired_workers(limit: int = BATCH, may_bury: Callable[[], bool] = lambda: True) -> int:
+    """Bury the workers whose lease has run out; a renewal that comes first wins. Returns how many were buried.
+
+    `may_bury` is asked before each.
+    """
+    return for_each(expired_workers(limit), lambda worker_id: may_bury() and bury_worker(worker_id))
 
 
 def recover_stalled_runs(actor: Actor = SCHEDULER, limit: int = BATCH) -> int:
@@ -40,8 +44,17 @@ def recover_stalled_runs(actor: Actor = SCHEDULER, limit: int = BATCH) -> int:
             detail=f"worker {worker_id} was lost",
         )
 
-    stalled = Run.objects.leased().filter(worker__buried_at__isnull=False)
-    return for_each(stalled.values_list("pk", "attempt", "worker_id")[:limit], recover)
+    return for_each(stalled_runs().values_list("pk", "attempt", "worker_id")[:limit], recover)
+
+
+def stalled_runs() -> QuerySet[Run]:
+    """Runs that a buried worker holds."""
+    return Run.objects.leased().filter(worker__buried_at__isnull=False)
+
+
+def held_by(worker_ids: Collection[UUID]) -> QuerySet[Run]:
+    """Runs that one of these workers holds."""
+    return Run.objects.leased().filter(worker__in=worker_ids)
 
 
 def time_out_overdue_runs(actor: Actor = SCHEDULER, limit: int = BATCH) -> int:
@@ -51,8 +64,12 @@ def time_out_overdue_runs(actor: Actor = SCHEDULER, limit: int = BATCH) -> int:
         run_id, attempt = execution
         return time_out_run(run_id=run_id, attempt=attempt, actor=actor)
 
-    overdue = Run.objects.filter(status=RunStatus.RUNNING, timeout_at__lt=ClockTimestamp())
-    return for_each(overdue.values_list("pk", "attempt")[:limit], time_out)
+    return for_each(overdue_runs().values_list("pk", "attempt")[:limit], time_out)
+
+
+def overdue_runs() -> QuerySet[Run]:
+    """Runs that execute beyond their time limit."""
+    return Run.objects.filter(status=RunStatus.RUNNING, timeout_at__lt=ClockTimestamp())
 
 
 def dispatch_lost_runs(limit: int = BATCH) -> int:
@@ -65,13 +82,18 @@ def dispatch_lost_runs(limit: int = BATCH) -> int:
 
 def lost_threads(limit: int = BATCH) -> list[UUID]:
     """Threads whose queue should move and does not: nothing leased, a due run, and no fresh dispatch."""
-    leased = Run.objects.leased().filter(thread=OuterRef("thread"))
     fresh = Run.objects.filter(thread=OuterRef("thread"), status=RunStatus.PENDING).filter(
         dispatched_at__gte=ClockTimestamp() - _patience()
     )
-    due = Q(not_before=None) | Q(not_before__lte=ClockTimestamp()) | Q(attempt__gte=1)
-    lost = Run.objects.filter(due, ~Exists(leased), ~Exists(fresh), status=RunStatus.PENDING)
+    lost = startable_runs().filter(~Exists(fresh))
     return list(lost.order_by().values_list("thread_id", flat=True).distinct()[:limit])
+
+
+def startable_runs() -> QuerySet[Run]:
+    """Due runs of threads on which nothing is leased; the first of each thread could be claimed now."""
+    leased = Run.objects.leased().filter(thread=OuterRef("thread"))
+    due = Q(not_before=None) | Q(not_before__lte=ClockTimestamp()) | Q(attempt__gte=1)
+    return Run.objects.filter(due, ~Exists(leased), status=RunStatus.PENDING)
 
 
 def _patience() -> Least:

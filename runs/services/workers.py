@@ -66,7 +66,7 @@ def retire_worker(worker_id: UUID) -> None:
     Worker.objects.filter(pk=worker_id, buried_at=None).update(buried_at=ClockTimestamp())
 
 
-def expired_workers(limit: int = 100) -> Sequence[UUID]:
+def expired_workers(limit: int | None = 100) -> Sequence[UUID]:
     """Workers that may be buried."""
     expired = Worker.objects.filter(buried_at=None, expires_at__lt=ClockTimestamp())
     return list(expired.values_list("pk", flat=True)[:limit])

@@ -1,6 +1,7 @@
 """Everything at once on few threads: whatever is refused is refused in our words, and nobody deadlocks."""
 
 import random
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -8,7 +9,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from django.db import OperationalError
+from django.db import OperationalError, connection
 
 from runs.errors import RunError
 from runs.locks import is_lock_timeout
@@ -47,12 +48,22 @@ class Hand:
         self.random = random.Random(seed)
         self.worker = worker
         self.actor = make_actor()
+        #: How long each statement that takes a lock has taken, in seconds.
+        self.waits: list[float] = []
 
     def act(self) -> None:
         """Do one thing; a refusal is an answer."""
         thread = self.random.choice(list(Thread.objects.filter(deleted_at=None)) or [make_thread(self.actor)])
-        with suppress(RunError):
+        with suppress(RunError), connection.execute_wrapper(self._measure):
             self.random.choice(VERBS)(self, thread)
+
+    def _measure(self, execute: Callable[..., Any], sql: str, *rest: Any) -> Any:
+        began = time.monotonic()
+        try:
+            return execute(sql, *rest)
+        finally:
+            if "FOR NO KEY UPDATE" in sql:
+                self.waits.append(time.monotonic() - began)
 
     def pick(self, **which: Any) -> Run | None:
         """Some run that is as wanted, if there is one."""
@@ -151,13 +162,15 @@ VERBS: list[Callable[[Hand, Thread], Any]] = [
 
 @pytest.mark.timeout(600)
 def test_random_verbs_from_eight_callers_never_deadlock_and_leave_everything_consistent(
-    caplog: pytest.LogCaptureFixture,
+    caplog: pytest.LogCaptureFixture, record_property: Callable[[str, Any], None]
 ) -> None:
+    """For a minute (`make test-races`). How long they waited for locks is in the report; run with -rP to read it."""
     for _ in range(5):
         make_thread()
     hands = [Hand(seed, make_worker()) for seed in range(8)]
     with racers(8) as callers:
-        for _ in range(rounds(600)):
+        until = time.monotonic() + rounds(60)
+        while time.monotonic() < until:
             outcomes = callers([partial(hand.act) for hand in hands])
             assert outcomes == [None] * 8
     left_to_the_next_sweep = [record.exc_info[1] for record in caplog.records if record.exc_info]
@@ -166,3 +179,8 @@ def test_random_verbs_from_eight_callers_never_deadlock_and_leave_everything_con
         for error in left_to_the_next_sweep
         if not (isinstance(error, OperationalError) and is_lock_timeout(error))
     ] == []
+    waits = sorted(wait for hand in hands for wait in hand.waits)
+    for name, share in (("median", 0.5), ("p99", 0.99), ("longest", 1.0)):
+        seconds = waits[min(len(waits) - 1, int(len(waits) * share))]
+        record_property(f"lock_wait_{name}", seconds)
+        print(f"{len(waits)} locks, {name} wait {seconds * 1000:.1f} ms")  # noqa: T201

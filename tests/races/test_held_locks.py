@@ -1,14 +1,17 @@
 """One thread whose row somebody holds keeps nobody from the others."""
 
+import threading
 from datetime import timedelta
 from functools import partial
 from typing import Any
 
 import pytest
 from django.db import OperationalError, connection, transaction
+from pytest_django import Settings
 
 from runs import locks
 from runs.execution.clerk import Clerk
+from runs.execution.persistence import DATABASE_TROUBLE, is_transient
 from runs.locks import bounded_lock_waits, is_lock_timeout, lock_thread, try_lock_keys
 from runs.models import ClockTimestamp, IdempotencyKey, Run, Thread
 from runs.services.idempotency import Idempotency, take_key
@@ -124,6 +127,42 @@ def test_only_who_serves_many_threads_stops_waiting() -> None:
     with connection.cursor() as cursor:
         cursor.execute("SHOW lock_timeout")
         assert cursor.fetchone() == ("0",)
+
+
+@pytest.mark.parametrize(("seconds", "kept"), [(0.2, False), (0.0, True)])
+def test_who_stands_still_in_a_transaction_loses_its_locks(seconds: float, kept: bool, settings: Settings) -> None:
+    """Otherwise nobody could recover the run of a machine that was stopped in the middle of one."""
+    settings.RUNS = {**settings.RUNS, "TRANSACTION_IDLE_SECONDS": seconds}
+    thread, locked, go_on = make_thread(), threading.Event(), threading.Event()
+
+    def stand_still() -> int:
+        with transaction.atomic():
+            lock_thread(thread.pk)
+            locked.set()
+            go_on.wait(30.0)
+            return Thread.objects.filter(pk=thread.pk).update(error={"late": True})
+
+    def lock() -> Thread:
+        with transaction.atomic():
+            return lock_thread(thread.pk).thread
+
+    still = Rival(stand_still).start()
+    assert locked.wait(30.0)
+    other = Rival(lock).start()
+    if kept:
+        other.wait_until_blocked_or_done()
+        assert not other.done
+        go_on.set()
+    assert other.outcome() == thread
+    go_on.set()
+    outcome = still.outcome()
+    thread.refresh_from_db()
+    if kept:
+        assert (outcome, thread.error) == (1, {"late": True})
+    else:
+        assert isinstance(outcome, DATABASE_TROUBLE)
+        assert is_transient(outcome)
+        assert thread.error is None
 
 
 def test_a_request_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,12 +1,17 @@
 """Settings under which a promise would not hold are refused."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from celery import current_app
+from django.conf import settings
 from django.core.checks import run_checks
 from django.db import OperationalError, connection
 from pytest_django import Settings
+
+from runs import checks
+from runs.streaming.connection import listener
 
 
 def found(databases: list[str] | None = None) -> list[str | None]:
@@ -72,3 +77,69 @@ def test_a_database_that_has_gone_is_noticed() -> None:
     options = connection.settings_dict["OPTIONS"]
     assert (options["connect_timeout"], options["keepalives"], options["tcp_user_timeout"]) == (5, 1, 10_000)
     assert connection.connection.info.get_parameters()["tcp_user_timeout"] == "10000"
+
+
+QUEUE = (
+    "broker_url",
+    "broker_transport_options",
+    "task_acks_late",
+    "task_reject_on_worker_lost",
+    "task_time_limit",
+    "worker_prefetch_multiplier",
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "unsafe", "refused"),
+    [
+        ("task_acks_late", False, "runs.E020"),
+        ("task_reject_on_worker_lost", False, "runs.E021"),
+        ("worker_prefetch_multiplier", 4, "runs.E022"),
+        ("worker_prefetch_multiplier", 0, "runs.E022"),
+    ],
+)
+def test_a_queue_that_would_lose_or_park_messages(
+    name: str, unsafe: Any, refused: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    safe = {known: getattr(current_app.conf, known) for known in QUEUE}
+    monkeypatch.setattr(checks, "current_app", SimpleNamespace(conf=SimpleNamespace(**{**safe, name: unsafe})))
+    assert found() == [refused]
+
+
+@pytest.mark.parametrize("engine", ["mysql", "sqlite3", "oracle"])
+def test_other_databases(engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(settings.DATABASES["default"], "ENGINE", f"django.db.backends.{engine}")
+    assert found() == ["runs.E010"]
+
+
+@pytest.mark.parametrize("age", [60, None])
+def test_persistent_connections(age: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(settings.DATABASES["default"], "CONN_MAX_AGE", age)
+    assert found() == ["runs.E011"]
+
+
+@pytest.mark.parametrize(
+    ("ttl", "longest", "refused"),
+    [(3599.0, 3600.0, ["runs.E033"]), (3600.0, 3600.0, []), (0.0, 3600.0, [])],
+)
+def test_no_run_may_outlast_its_stream(ttl: float, longest: float, refused: list[str], settings: Settings) -> None:
+    settings.RUNS = {**settings.RUNS, "STREAM_TTL_SECONDS": ttl, "MAX_RUN_SECONDS": longest}
+    assert found() == refused
+
+
+def test_a_socket_timeout_on_whoever_listens(settings: Settings) -> None:
+    settings.REDIS_URL = "redis://h:6379/0?socket_timeout=5"
+    assert found() == ["runs.E025"]
+
+
+def test_the_listener_has_no_socket_timeout() -> None:
+    assert listener().connection_pool.connection_kwargs["socket_timeout"] is None
+
+
+@pytest.mark.parametrize(("seconds", "refused"), [(1.0, ["runs.E026"]), (0.5, ["runs.E026"]), (10, []), (None, [])])
+def test_a_socket_timeout_on_whoever_waits_for_messages(
+    seconds: float | None, refused: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = {"visibility_timeout": 12 * 3600, "socket_timeout": seconds}
+    monkeypatch.setitem(current_app.conf, "broker_transport_options", options)
+    assert found() == refused

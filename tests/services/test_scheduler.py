@@ -3,8 +3,10 @@
 import os
 import signal
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from typing import Any
+from uuid import UUID
 
 import pytest
 import redis
@@ -14,11 +16,12 @@ from django.db import DatabaseError, connection
 from pytest_django import Settings
 
 from runs import dispatch, sentinel
+from runs import scheduler as scheduler_module
 from runs.locks import LockedThread
 from runs.models import Run, Worker
 from runs.scheduler import Scheduler
 from runs.sentinel import KEY, Sentinel
-from runs.services import recover, retention
+from runs.services import recover, retention, workers
 from runs.services.transition import dispatch_next
 from tests.support.factories import expire, make_run, make_thread, make_worker, stored
 from tests.support.fixtures import Outbox
@@ -55,6 +58,37 @@ def lost_worker() -> Worker:
 def is_buried(worker: Worker) -> bool:
     worker.refresh_from_db()
     return worker.buried_at is not None
+
+
+@pytest.mark.parametrize(("standstill", "buried"), [(0.0, True), (2.1, False)])
+def test_after_a_standstill_of_the_database_workers_may_renew_first(
+    standstill: float, buried: bool, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing was cut off: an answer took longer than half a lease, and nobody could renew meanwhile."""
+    settings.RUNS = {**settings.RUNS, "LEASE_SECONDS": 4.0}
+
+    def find(limit: int) -> Sequence[UUID]:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_sleep(%s)", [standstill])
+        return workers.expired_workers(limit)
+
+    monkeypatch.setattr(recover, "expired_workers", find)
+    worker, scheduler = lost_worker(), Scheduler(_connected_since=time.monotonic() - 60)
+    scheduler.sweep()
+    assert is_buried(worker) == buried
+
+
+def test_after_a_standstill_of_the_scheduler_workers_may_renew_first(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have stood still together with them."""
+    settings.RUNS = {**settings.RUNS, "LEASE_SECONDS": 4.0}
+    worker, scheduler = lost_worker(), Scheduler(_connected_since=time.monotonic() - 60)
+    monkeypatch.setattr(scheduler_module, "NAP_SECONDS", 2.1)
+    settings.RUNS = {**settings.RUNS, "SWEEP_SECONDS": 2.1}
+    scheduler._pause()
+    scheduler.sweep()
+    assert not is_buried(worker)
 
 
 @pytest.mark.parametrize("error", [DatabaseError("no"), ZeroDivisionError()])

@@ -55,10 +55,10 @@ def webs(db: None, request: pytest.FixtureRequest, tmp_path_factory: pytest.Temp
     first, second = (web_process(tmp_path_factory.mktemp("web"), RUNYARD_RUNS_SETTINGS=given) for _ in range(2))
     with ExitStack() as stack:
         for web in (first, second):  # both at once
-            web.begin()
+            web.launch()
             stack.callback(web.stop)
         for web in (first, second):
-            web.wait()
+            web.wait_until_ready()
         yield first, second
 
 

@@ -109,7 +109,24 @@ def no_fence() -> None:
     checkpoints.lock_attempt = get  # type: ignore[attr-defined]
 
 
+def mortal() -> None:
+    """It dies where the test says; see tests/support/crash_points.py."""
+    from tests.support import crash_points
+
+    crash_points.install()
+
+
 FAULTS: dict[str, Callable[[], None]] = {
     fault.__name__: fault
-    for fault in (nothing, stock_revoke, celery_only, slow_kill, kill_without_row, repeating_handler, deaf, no_fence)
+    for fault in (
+        nothing,
+        stock_revoke,
+        celery_only,
+        slow_kill,
+        kill_without_row,
+        repeating_handler,
+        deaf,
+        no_fence,
+        mortal,
+    )
 }

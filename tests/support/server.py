@@ -15,17 +15,29 @@ from tests.support.factories import ASSISTANTS
 from tests.support.ledger import wait_until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-START_SECONDS = 45.0
+START_SECONDS = 90.0
 STOP_SECONDS = 10.0
 
 
 class ServerProcess:
-    """One web process on a free port, ended with the block. It knows the assistants of tests/support/factories.py."""
+    """One web process on a free port, ended with the block. It knows the assistants of tests/support/factories.py.
 
-    def __init__(self, directory: Path, *, pool_size: int = 4, **environment: str) -> None:
+    `application`: where ASGI finds it. `name` is its log's.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        pool_size: int = 4,
+        application: str = "project.asgi:application",
+        name: str = "web",
+        **environment: str,
+    ) -> None:
         self.port = free_port()
         self.url = f"http://{LOOPBACK}:{self.port}"
-        self._log = directory / "web.log"
+        self._application = application
+        self._log = directory / f"{name}.log"
         self._environment = {
             "RUNYARD_ASSISTANTS": ",".join(f"{name}={path}" for name, path in ASSISTANTS.items()),
             "DATABASE_POOL_SIZE": str(pool_size),
@@ -38,21 +50,16 @@ class ServerProcess:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._process is not None:
-            self.stop()
+        self.stop()
 
     def start(self) -> None:
         """Return when it answers."""
-        self.begin()
-        self.wait()
+        self.launch()
+        self.wait_until_ready()
 
-    def wait(self) -> None:
-        """Return when it answers; it has been begun."""
-        wait_until(self.answers, "the web process to answer", START_SECONDS)
-
-    def begin(self) -> None:
-        """Start it, without waiting for it."""
-        command = [sys.executable, "-m", "uvicorn", "project.asgi:application", "--host", LOOPBACK]
+    def launch(self) -> None:
+        """Begin to start it."""
+        command = [sys.executable, "-m", "uvicorn", self._application, "--host", LOOPBACK]
         self._process = spawn(
             [*command, "--port", str(self.port), "--lifespan", "off", "--timeout-graceful-shutdown", "2"],
             log=self._log,
@@ -60,6 +67,20 @@ class ServerProcess:
             environment=os.environ | self._environment,
             directory=ROOT,
         )
+
+    def wait_until_ready(self) -> None:
+        """Return when it answers."""
+        wait_until(self.answers, "the web process to answer", START_SECONDS)
+
+    def stop(self) -> None:
+        """What a deploy does to it."""
+        if self._process is not None:
+            end(self._process, signal.SIGTERM, patience=STOP_SECONDS)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the process is there."""
+        return self._process is not None and self._process.poll() is None
 
     @property
     def pid(self) -> int:
@@ -71,11 +92,6 @@ class ServerProcess:
     def log(self) -> str:
         """What it has written so far."""
         return self._log.read_text(errors="replace")
-
-    def stop(self) -> None:
-        """What a deployment does to it."""
-        assert self._process is not None
-        end(self._process, signal.SIGTERM, patience=STOP_SECONDS)
 
     def kill(self) -> None:
         """What a crash does to it."""

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -12,7 +12,7 @@ from django.core.management import call_command
 from django.test import override_settings
 from pytest_django import DjangoDbBlocker
 
-from tests.support.ledger import VARIABLE, Entry, entries, wait_until
+from tests.support.ledger import PATIENCE_SECONDS, VARIABLE, Entry, entries, wait_until
 
 if TYPE_CHECKING:  # a conftest.py imports this before Django is set up
     from runs.models import Run, RunEvent
@@ -46,11 +46,13 @@ def swept(db: None) -> Iterator[None]:
     """A test that fails leaves no run behind for the next one to stumble over."""
     yield
     from runs.actors import system
+    from runs.errors import NotCancellable
     from runs.models import Run
     from runs.services.cancel import cancel_run
 
     for run_id in Run.objects.in_flight().values_list("pk", flat=True):
-        cancel_run(run_id=run_id, actor=system("tests"), force=True)
+        with suppress(NotCancellable):  # it has just ended
+            cancel_run(run_id=run_id, actor=system("tests"), force=True)
 
 
 @pytest.fixture(scope="module")
@@ -107,12 +109,12 @@ def wait_for_start(run_id: UUID) -> Entry:
     return wait_until(begun, f"run {run_id} to start", 60.0)[0]
 
 
-def wait_for_status(run_id: UUID, status: str) -> "Run":
+def wait_for_status(run_id: UUID, status: str, seconds: float = PATIENCE_SECONDS) -> "Run":
     """The run, as soon as it has this status."""
     from runs.models import Run
 
     found = Run.objects.filter(pk=run_id, status=status)
-    return wait_until(found.first, f"run {run_id} to be {status}")
+    return wait_until(found.first, f"run {run_id} to be {status}", seconds)
 
 
 def wait_until_settled(run_id: UUID) -> "Run":

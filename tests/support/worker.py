@@ -19,7 +19,7 @@ from tests.support.assistants import registrations
 from tests.support.ledger import VARIABLE, wait_until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-START_SECONDS = 45.0
+START_SECONDS = 90.0
 STOP_SECONDS = 20.0
 
 
@@ -36,6 +36,7 @@ class WorkerProcess:
         prefetch: int = 1,
         faults: tuple[str, ...] = (),
         runs: dict[str, Any] | None = None,
+        environment: dict[str, str] | None = None,
     ) -> None:
         self._options = [f"--concurrency={concurrency}", f"--prefetch-multiplier={prefetch}"]
         self._application = "tests.support.faulty" if faults else "project"
@@ -43,6 +44,7 @@ class WorkerProcess:
             "RUNYARD_ASSISTANTS": registrations(),
             "RUNYARD_RUNS_SETTINGS": json.dumps(runs or {}),
             "RUNYARD_TEST_FAULTS": ",".join(faults),
+            **(environment or {}),
         }
         #: The worker's name among Celery's.
         self.name = f"test-{uuid4()}@{socket.gethostname()}"
@@ -64,6 +66,11 @@ class WorkerProcess:
 
     def start(self) -> None:
         """Return when the worker consumes and has a lease. It ends with the test session, however that ends."""
+        self.launch()
+        self.wait_until_ready()
+
+    def launch(self) -> None:
+        """Begin to start it."""
         command = [sys.executable, "-m", "celery", "-A", self._application, "worker", "-l", "INFO", "-n", self.name]
         self.process = spawn(
             [*command, *self._options],
@@ -72,18 +79,27 @@ class WorkerProcess:
             environment=os.environ | self._environment,
             directory=ROOT,
         )
+
+    def wait_until_ready(self) -> None:
+        """Return when the worker consumes and has a lease."""
         try:
-            wait_until(self._is_ready, "the worker to be ready", START_SECONDS)
+            wait_until(self.is_ready, "the worker to be ready", START_SECONDS)
         except AssertionError as error:
             self.kill()
             raise AssertionError(f"{error}; its log:\n{last_lines(self._log, 100)}") from None
 
-    def _is_ready(self) -> bool:
+    def is_ready(self) -> bool:
+        """Whether it consumes and has a lease."""
         from runs.models import Worker
 
         assert self.process is not None
         assert self.process.poll() is None, "the worker has ended"
         return Worker.objects.filter(host=f"{socket.gethostname()}:{self.pid}", buried_at=None).exists()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the main process is there."""
+        return self.process is not None and self.process.poll() is None
 
     @property
     def log(self) -> str:

@@ -1,0 +1,168 @@
+"""Executors that come back after they were given up, and outages in which nobody may be given up."""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import pytest
+
+from runs.models import Checkpoint, Run, Worker
+from runs.states import RunStatus
+from runs.streaming import log
+from runs.streaming.connection import writer
+from tests.support import crash_points
+from tests.support.engines import SessionEngines
+from tests.support.factories import make_run, make_thread
+from tests.support.ledger import entries, open_gate, wait_for_entry, wait_until
+from tests.support.outages import family, standing_still, still_postgres, stop_postgres, wait_out
+from tests.support.scale import rounds
+from tests.support.stack import SHORT, Stack
+from tests.support.stage import empty_queue, head_values, wait_for_status
+from tests.support.worker import WorkerProcess
+
+pytestmark = [pytest.mark.usefixtures("db", "intact", "swept"), pytest.mark.timeout(1800)]
+
+LEASE: float = SHORT["LEASE_SECONDS"]
+PATIENCE_SECONDS = 60.0
+
+
+@pytest.fixture(scope="module")
+def stack(db: None) -> Iterator[Stack]:
+    """Two workers."""
+    empty_queue()
+    with Stack(workers=2) as stack:
+        yield stack
+
+
+def holder(stack: Stack, run: Run) -> WorkerProcess:
+    """The process that holds the run."""
+    pid = int(str(Worker.objects.get(runs=run.pk).host).rpartition(":")[2])
+    return next(worker for worker in stack.workers if worker.pid == pid)
+
+
+def main_process(worker: WorkerProcess) -> list[int]:
+    """Its children go on."""
+    return [worker.pid]
+
+
+def whole_worker(worker: WorkerProcess) -> list[int]:
+    """Nothing of it goes on."""
+    return family(worker.pid)
+
+
+def steps(run: Run, attempt: int) -> int:
+    """What was accepted of the attempt."""
+    return Checkpoint.objects.filter(run=run, attempt=attempt).count()
+
+
+def frames(run: Run) -> list[int]:
+    """The attempt of every frame in the run's stream, in order."""
+    found: Any = writer().xrange(log.key(run.pk))
+    return [int(entry_id.partition("-")[0]) for entry_id, _ in found]
+
+
+@pytest.mark.parametrize("stopped", [whole_worker, main_process])
+def test_zombie(stopped: Callable[[WorkerProcess], list[int]], stack: Stack) -> None:
+    """Nothing that it writes is accepted, it stops by itself, and another has finished its run."""
+    for _ in range(rounds(20)):
+        run = make_run(make_thread(), assistant="busybody")
+        wait_for_entry(run.pk, "beat")
+        run = wait_for_status(run.pk, RunStatus.RUNNING)
+        come_back(run, stopped(holder(stack, run)))
+        wait_until(lambda: all(one.is_ready() for one in stack.workers), "the zombie to live again", PATIENCE_SECONDS)
+
+
+@pytest.mark.parametrize("place", ["inside the claim", "inside a step", "inside the finish"])
+def test_zombie_that_holds_locks(place: str, stack: Stack) -> None:
+    """A worker that is stopped in the middle of a transaction keeps nobody from its run: it loses the transaction."""
+    for _ in range(rounds(10)):
+        wait_for_stop = crash_points.arm(place, crash_points.STOPPED)
+        run = make_run(make_thread(), assistant="payer")
+        try:
+            child = wait_for_stop()
+            run = wait_for_status(run.pk, RunStatus.SUCCESS, PATIENCE_SECONDS)
+        finally:
+            stopped = [*entries(crash_points.LEDGER, place)][-1]
+            for pid in (int(stopped.what["parent"]), stopped.pid):
+                os.kill(pid, signal.SIGCONT)
+        assert child == stopped.pid
+        wait_until(lambda: all(one.is_ready() for one in stack.workers), "the zombie to live again", PATIENCE_SECONDS)
+        ended = Run.objects.get(pk=run.pk)
+        assert (ended.status, ended.attempt, ended.finished_at) == (RunStatus.SUCCESS, run.attempt, run.finished_at)
+
+
+def come_back(run: Run, pids: list[int]) -> None:
+    """These processes stop for three leases, then go on; the run is another's by then, and stays it."""
+    with standing_still(*pids):
+        second = wait_for_second_attempt(run)
+        before = [entry for entry in entries(run.pk, "beat") if entry.attempt == 1][-1]
+        accepted = steps(run, 1)
+        wait_out(2 * LEASE)
+    wait_for_entry(run.pk, "left", attempt=1)
+    wait_until(lambda: steps(run, 2) > 1, "steps of the second attempt", PATIENCE_SECONDS)
+    open_gate(run.pk)
+    run = wait_for_status(run.pk, RunStatus.SUCCESS, PATIENCE_SECONDS)
+    assert (run.attempt, run.crashes, head_values(run)) == (2, 1, {"attempt": 2})
+    assert steps(run, 1) == accepted
+    assert before.at < second
+    assert frames(run) == sorted(frames(run))
+
+
+def wait_for_second_attempt(run: Run) -> float:
+    """When another worker began it."""
+
+    def begun() -> float | None:
+        return next((entry.at for entry in entries(run.pk, "start") if entry.attempt == 2), None)
+
+    return wait_until(begun, "the second attempt", PATIENCE_SECONDS)
+
+
+@pytest.mark.parametrize("outage", [stop_postgres, still_postgres])
+def test_an_outage_of_the_database_restarts_nobody(
+    outage: Callable[[SessionEngines], None], stack: Stack, engines: SessionEngines
+) -> None:
+    runs = start_busybodies(stack)
+    outage(engines)
+    wait_until(partial(all_go_on, runs, time.time()), "the runs to go on", PATIENCE_SECONDS)
+    for run in runs:
+        open_gate(run.pk)
+    ended = [wait_for_status(run.pk, RunStatus.SUCCESS, PATIENCE_SECONDS) for run in runs]
+    assert [(run.attempt, run.crashes) for run in ended] == [(1, 0)] * len(runs)
+
+
+def start_busybodies(stack: Stack) -> list[Run]:
+    """As many runs as there are places, all of them at work."""
+    runs = [make_run(make_thread(), assistant="busybody", max_attempts=100) for _ in range(2 * len(stack.workers))]
+    for run in runs:
+        wait_for_entry(run.pk, "beat")
+    return runs
+
+
+def all_go_on(runs: list[Run], since: float) -> bool:
+    """Whether each has taken a step since then."""
+    return all(goes_on(run, since) for run in runs)
+
+
+def goes_on(run: Run, since: float) -> bool:
+    """Whether the run, in whatever attempt, has taken a step since then."""
+    latest = Checkpoint.objects.filter(run=run).order_by("-created_at").first()
+    return latest is not None and latest.created_at.timestamp() > since
+
+
+def test_a_scheduler_that_buries_at_once_restarts_runs(db: None, engines: SessionEngines) -> None:
+    """The control: who reconnects first wins, and it is often the scheduler."""
+    empty_queue()
+    with Stack(workers=2, runs={"SWEEP_SECONDS": 0.02}, RUNYARD_TEST_HASTE="1") as stack:
+        runs = start_busybodies(stack)
+        for _ in range(10):
+            stop_postgres(engines, 2 * LEASE)
+            wait_until(partial(all_go_on, runs, time.time()), "the runs to go on", PATIENCE_SECONDS)
+            if Run.objects.filter(pk__in=[run.pk for run in runs], attempt__gt=1).exists():
+                break
+        for run in runs:
+            open_gate(run.pk)
+        ended = [wait_for_status(run.pk, RunStatus.SUCCESS, PATIENCE_SECONDS) for run in runs]
+        assert max(run.attempt for run in ended) > 1

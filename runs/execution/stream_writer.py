@@ -22,6 +22,8 @@ logger = logging.getLogger(__name__)
 
 MOST_WAITING = 20_000
 BATCH = 200
+#: What has piled up must be written within the time that one command may take, or it would never be written.
+BATCH_CHARACTERS = 1_000_000
 RETRY_SECONDS = 0.2
 #: How long the end of an attempt waits for its last frames.
 FLUSH_SECONDS = 1.0
@@ -77,7 +79,11 @@ class StreamWriter:
         with self._condition:
             while not self._waiting and not self._closed:
                 self._condition.wait()
-            batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
+            batch: list[tuple[int, str, str]] = []
+            characters = 0
+            while self._waiting and len(batch) < BATCH and characters < BATCH_CHARACTERS:
+                batch.append(self._waiting.popleft())
+                characters += len(batch[-1][2])
             self._writing = bool(batch)
             return batch
 

@@ -62,7 +62,9 @@ def django_db_setup(django_db_setup: None) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def closed_breaker(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A publish that failed in one test must not silence the next."""
+    """A publish, or a wake, that failed in one test must not silence the next."""
     from runs import dispatch
+    from runs.streaming import notify
 
     monkeypatch.setattr(dispatch, "_breaker", dispatch._Breaker())
+    monkeypatch.setattr(notify, "_breaker", notify.Breaker())

@@ -65,6 +65,7 @@ def closed_breaker(monkeypatch: pytest.MonkeyPatch) -> None:
     """A publish, or a wake, that failed in one test must not silence the next."""
     from runs import dispatch
     from runs.streaming import notify
+    from runs.streaming.connection import Breaker
 
     monkeypatch.setattr(dispatch, "_breaker", dispatch._Breaker())
-    monkeypatch.setattr(notify, "_breaker", notify.Breaker())
+    monkeypatch.setattr(notify, "_breaker", Breaker())

@@ -6,18 +6,17 @@ any web process, for the grace; SDKs reconnect after a second or more. Not knowa
 
 import asyncio
 import logging
-import threading
-import time
-import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from uuid import UUID
 
 from asgiref.sync import async_to_sync, sync_to_async
 from django.db import InterfaceError, InternalError, OperationalError, close_old_connections
 
 from runs.actors import system
+from runs.api.presence import Presence, current_presence
 from runs.conf import runs_settings
 from runs.errors import RunError
 from runs.locks import bounded_lock_waits
@@ -30,9 +29,6 @@ from runs.streaming.hub import Hub, Watch, hub
 logger = logging.getLogger(__name__)
 
 ACTOR = system("disconnect")
-#: How long a busy process may take to begin an answer.
-LONGEST_START_SECONDS = 60.0
-_LOOK_SECONDS = 0.2
 _RETRY_SECONDS = 5.0
 #: Runs whose client has left this process, and over which it watches.
 _left: set[UUID] = set()
@@ -53,14 +49,14 @@ class Connection:
 
     run_id: UUID
     cares: bool
-    _opened: threading.Event = field(default_factory=threading.Event)
+    _is_open: bool = False
 
     @classmethod
     def to(cls, run: Run, *, cares: bool) -> "Connection":
         """To be called by the view, in its thread: a client may be gone before its answer begins."""
         connection = cls(run.pk, cares)
         if cares:
-            async_to_sync(_expect)(run.pk, connection._opened, weakref.ref(connection))
+            async_to_sync(connection._expect)(current_presence())
         return connection
 
     @asynccontextmanager
@@ -69,7 +65,7 @@ class Connection:
         ours = hub()
         async with ours.watch(self.run_id) as watch:
             try:
-                self._opened.set()
+                self._is_open = True
                 yield watch
             except (asyncio.CancelledError, GeneratorExit):
                 if self.cares and not ours.shutting_down:
@@ -80,27 +76,24 @@ class Connection:
         ours.begin(_cancel_when_unwatched(ours, self.run_id))
         await interest.keep(ours, self.run_id, runs_settings().DISCONNECT_GRACE)
 
+    async def _expect(self, client: Presence | None) -> None:
+        """Nobody watches over the client of another server than ours: what is not opened within the grace is left."""
+        ours, grace = hub(), runs_settings().DISCONNECT_GRACE
+        ours.begin(interest.keep(ours, self.run_id, grace))
+        leave = partial(self._leave_unless_open, ours)
+        if client is None:
+            asyncio.get_running_loop().call_later(grace, leave)
+        else:
+            client.when_over(leave)
 
-async def _expect(run_id: UUID, opened: threading.Event, connection: "weakref.ref[Connection]") -> None:
-    ours = hub()
-    ours.begin(_leave_unless_opened(ours, run_id, opened, connection))
+    def _leave_unless_open(self, ours: Hub) -> None:
+        if not self._is_open and not ours.shutting_down:
+            ours.begin(_leave_unanswered(ours, self.run_id))
 
 
-async def _leave_unless_opened(
-    ours: Hub, run_id: UUID, opened: threading.Event, connection: "weakref.ref[Connection]"
-) -> None:
-    """When a client goes before its answer begins, nothing is left that could open its connection.
-
-    As long as something is, this process is only slow to begin. What nobody frees is given up in the end.
-    """
-    grace, began = runs_settings().DISCONNECT_GRACE, time.monotonic()
-    await interest.keep(ours, run_id, grace)
-    await asyncio.sleep(grace)
-    while not opened.is_set() and connection() is not None and time.monotonic() - began < LONGEST_START_SECONDS:
-        await interest.keep(ours, run_id, grace)
-        await asyncio.sleep(min(grace, _LOOK_SECONDS))
-    if not opened.is_set():
-        await _cancel_when_unwatched(ours, run_id)
+async def _leave_unanswered(ours: Hub, run_id: UUID) -> None:
+    await interest.keep(ours, run_id, runs_settings().DISCONNECT_GRACE)
+    await _cancel_when_unwatched(ours, run_id)
 
 
 async def _cancel_when_unwatched(ours: Hub, run_id: UUID) -> None:

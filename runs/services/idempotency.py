@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
+from django.contrib.postgres.functions import TransactionNow
 from django.db import connection
 from django.db.models import QuerySet
 
@@ -13,7 +14,7 @@ from runs.actors import Actor
 from runs.conf import runs_settings
 from runs.errors import IdempotencyKeyReused, RunGone
 from runs.locks import bound_transaction
-from runs.models import ClockTimestamp, IdempotencyKey, Run
+from runs.models import IdempotencyKey, Run
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,9 @@ def _rows(idempotency: Idempotency, actor: Actor) -> QuerySet[IdempotencyKey]:
 
 
 def _forget_expired(idempotency: Idempotency, actor: Actor) -> None:
+    """By the transaction's time, at which a batch's keys are made and asked for: they all expire together."""
     age = timedelta(seconds=runs_settings().IDEMPOTENCY_SECONDS)
-    _rows(idempotency, actor).filter(created_at__lt=ClockTimestamp() - age).delete()
+    _rows(idempotency, actor).filter(created_at__lt=TransactionNow() - age).delete()
 
 
 def _insert(idempotency: Idempotency, actor: Actor) -> bool:
@@ -75,8 +77,8 @@ def _insert(idempotency: Idempotency, actor: Actor) -> bool:
     table = connection.ops.quote_name(IdempotencyKey._meta.db_table)
     with connection.cursor() as cursor:
         cursor.execute(
-            f"INSERT INTO {table} (owner_id, route, key, fingerprint) VALUES (%s, %s, %s, %s) "  # noqa: S608 - our name
-            "ON CONFLICT DO NOTHING",
+            f"INSERT INTO {table} (owner_id, route, key, fingerprint, created_at) "  # noqa: S608 - our name
+            "VALUES (%s, %s, %s, %s, transaction_timestamp()) ON CONFLICT DO NOTHING",
             [actor.owner.pk, idempotency.route, idempotency.key, idempotency.fingerprint],
         )
         return bool(cursor.rowcount)

@@ -6,6 +6,7 @@ import pytest
 
 from runs.errors import IdempotencyKeyReused, RunGone, ThreadBusy
 from runs.models import ClockTimestamp, IdempotencyKey
+from runs.services.create import RunSpec, create_runs
 from runs.services.idempotency import Idempotency
 from runs.services.threads import delete_run, delete_thread
 from tests.support.factories import claim, create, finish, make_actor, make_run, make_thread, running
@@ -93,3 +94,10 @@ def test_after_a_day_a_key_is_new_again() -> None:
     again = create(thread, idempotency=KEY)
     assert not again.replayed
     assert again.run.pk != first.pk
+
+
+def test_the_keys_of_a_batch_are_of_one_age() -> None:
+    """Or there would be a moment in which a replay makes some runs anew and finds the others."""
+    create_runs(specs=[RunSpec(assistant="echo")] * 3, actor=make_actor(), idempotency=KEY)
+    assert IdempotencyKey.objects.count() == 3
+    assert IdempotencyKey.objects.values("created_at").distinct().count() == 1

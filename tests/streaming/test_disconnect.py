@@ -12,6 +12,7 @@ from asgiref.sync import sync_to_async
 from django.db import connection, transaction
 
 from runs.api.disconnect import Connection
+from runs.api.presence import presence
 from runs.locks import lock_thread
 from runs.models import Run
 from runs.states import RunStatus
@@ -110,13 +111,32 @@ def test_a_client_that_goes_before_it_is_answered_has_gone_too(house: House, kin
 
 
 def test_a_process_that_is_slow_to_begin_an_answer_has_not_lost_its_client(house: House) -> None:
-    """What shows whether the client is there is whether anything is left that could begin the answer; not the time."""
+    """Whether the client is there is what the server says; not how long the answer takes."""
+    run, begun, over = make_run(make_thread()), threading.Event(), asyncio.Event()
+
+    async def serve() -> None:
+        with presence():
+            await sync_to_async(partial(Connection.to, run, cares=True), thread_sensitive=False)()
+            begun.set()
+            await over.wait()
+
+    async def end() -> None:
+        over.set()
+
+    request = house.loop.start(serve())
+    assert begun.wait(30)
+    house.wait_out_a_grace()
+    house.wait_out_a_grace()
+    assert stored(run).status == "pending"
+    house.loop.run(end())
+    request.result(30)
+    cancelled_at(run)
+
+
+def test_a_client_nobody_watches_over_has_gone_unless_its_answer_begins_within_the_grace(house: House) -> None:
+    """Behind a server that is not ours."""
     run = make_run(make_thread())
-    connection = house.loop.run(sync_to_async(partial(Connection.to, run, cares=True), thread_sensitive=False)())
-    house.wait_out_a_grace()
-    house.wait_out_a_grace()
-    assert (stored(run).status, connection.run_id) == ("pending", run.pk)
-    del connection
+    house.loop.run(sync_to_async(partial(Connection.to, run, cares=True), thread_sensitive=False)())
     cancelled_at(run)
 
 

@@ -90,8 +90,8 @@ clean: ## remove caches and .venv; the data in .runyard stays
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/.created:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "Runyard needs Python 3.11 or newer; this is $$($(PYTHON) --version). Try PYTHON=python3.11 make" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+		{ echo "Runyard needs Python 3.11 or newer; this is $$($(PYTHON) --version 2>/dev/null || echo "no program that starts: $(PYTHON)"). Try PYTHON=python3.11 make" >&2; exit 1; }
 	@echo "creating .venv"
 	@$(PYTHON) -m venv .venv || { echo "Python cannot create .venv; on Debian: apt install python3-venv" >&2; exit 1; }
 	@touch $@

@@ -1,4 +1,4 @@
-"""What Django does not do: refuse a body that is too large before it is written to the disk, and see a client go."""
+"""What Django does not do: refuse a body that is too large before it is on the disk, and tell that a request has ended."""
 
 import json
 from collections.abc import Awaitable, Callable, Mapping
@@ -7,7 +7,7 @@ from typing import Any
 from django.http import HttpRequest
 
 from runs.api.errors import MEDIA_TYPE, BodyTooLarge, problem_of
-from runs.api.presence import Presence, presence
+from runs.api.presence import presence
 from runs.conf import runs_settings
 
 Scope = dict[str, Any]
@@ -18,31 +18,19 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 def guarded(application: Application) -> Application:
-    """The application, for HTTP only, with no body beyond RUNS["MAX_BODY_BYTES"], and told when the client goes."""
+    """The application, for HTTP only, with no body beyond RUNS["MAX_BODY_BYTES"], and told when a request has ended."""
 
     async def guard(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
             await send({"type": "websocket.close"})  # the server answers 403
             return
-        with presence() as client:
+        with presence():
             try:
-                await application(scope, _watched(_bounded(scope, receive), client), send)
+                await application(scope, _bounded(scope, receive), send)
             except BodyTooLarge as error:
                 await _refuse(scope, error, send)
 
     return guard
-
-
-def _watched(receive: Receive, client: Presence) -> Receive:
-    """Notices when the client goes."""
-
-    async def watched() -> Message:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            client.end()
-        return message
-
-    return watched
 
 
 def _bounded(scope: Scope, receive: Receive) -> Receive:

@@ -1,4 +1,4 @@
-"""Whether the client of a request can still be answered; told by the edge, where the server's messages come in."""
+"""Whether the client of a request can still be answered: as long as the request is served, and no longer."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ class Presence:
         self._then: list[Callable[[], None]] = []
 
     def when_over(self, then: Callable[[], None]) -> None:
-        """Call this as soon as the client has gone, or the request has ended in any other way; at once if it has."""
+        """Call this when the request has ended, by its answer or because its client has gone; at once if it has."""
         if self._is_over:
             then()
         else:
@@ -35,12 +35,12 @@ def current_presence() -> Presence | None:
 
 
 @contextmanager
-def presence() -> Iterator[Presence]:
-    """The block serves a request."""
+def presence() -> Iterator[None]:
+    """The block serves a request: when its client goes, the server's framework ends it."""
     served = Presence()
     token = _presence.set(served)
     try:
-        yield served
+        yield
     finally:
         _presence.reset(token)
         served.end()

@@ -1,4 +1,4 @@
-"""What Django does not do: refuse a body that is too large before it is on the disk, and tell that a request has ended."""
+"""What Django does not do: refuse a body that is too large before it is on the disk, and tell of a request's end."""
 
 import json
 from collections.abc import Awaitable, Callable, Mapping

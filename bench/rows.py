@@ -1,7 +1,7 @@
 """The statements that make a history: every row follows from the number of its run, so two fillings are the same.
 
 A run is accepted, waits a moment, executes in one attempt or in several that a shutdown has handed back, and ends
-before its thread's next run is accepted. The latest runs are in flight, on threads of their own.
+before its thread's next run is accepted. Half of the latest runs are in flight, on threads of their own.
 """
 
 #: Numbers from 0 to 1 that look random; `salt` keeps the decisions about one run apart.
@@ -26,11 +26,11 @@ $$ SELECT md5(format('worker %s of day %s', host, day))::uuid $$;
 PLAN = """
 CREATE TEMPORARY TABLE plan ON COMMIT PRESERVE ROWS AS
 WITH numbered AS (
-    SELECT n, n > %(runs)s - %(in_flight)s AS is_new,
+    SELECT n, n > %(runs)s - 2 * %(in_flight)s AND n %% 2 = 0 AS is_new,
            %(now)s - %(span)s * (1 - n::float8 / %(runs)s) AS created
     FROM generate_series(1, %(runs)s) n
 ), placed AS (
-    SELECT *, CASE WHEN is_new THEN %(threads)s + n %% %(busy)s
+    SELECT *, CASE WHEN is_new THEN %(threads)s + n / 2 %% %(busy)s
                    ELSE floor(%(threads)s * pg_temp.chance(n, 1) ^ 2) END::bigint AS thread,
            floor(%(attempts)s + pg_temp.chance(n, 3))::int AS attempts,
            pg_temp.chance(n, 2) AS fate

@@ -162,6 +162,9 @@ class Run(models.Model):
                 condition=Q(error__isnull=False),
                 name="runs_run_newest_of_error",
             ),
+            # What happened over the last hours is read from these alone (services/trends.py).
+            models.Index(fields=["finished_at"], include=["status", "started_at"], name="runs_run_finished"),
+            models.Index(fields=["started_at"], include=["created_at", "not_before"], name="runs_run_started"),
             models.Index(fields=["thread", "-finished_at"], name="runs_run_last_finished"),
             models.Index(fields=["worker"], condition=Q(leased=True), name="runs_run_held"),
             models.Index(fields=["timeout_at"], condition=Q(status=RunStatus.RUNNING), name="runs_run_deadline"),

@@ -26,6 +26,8 @@ class Waiting:
     for_thread: int
     #: For the time that they were scheduled for.
     scheduled: int
+    #: Of all of them, those that have not begun before.
+    for_first_attempt: int
     #: Since when the oldest has waited that might execute now; None: there is none.
     oldest: datetime | None
     #: There are more than were counted.
@@ -76,12 +78,13 @@ _RUNS, _WORKERS = Run._meta.db_table, Worker._meta.db_table
 
 def _waiting() -> Waiting:
     row = _row(
-        "WITH oldest AS MATERIALIZED (SELECT dispatched_at, not_before, greatest(created_at, not_before) AS since "  # noqa: S608 - our own names
+        "WITH oldest AS MATERIALIZED (SELECT dispatched_at, started_at, greatest(created_at, not_before) AS since "  # noqa: S608 - our own names
         f"FROM {_RUNS} WHERE status = 'pending' ORDER BY created_at LIMIT %s), "
-        "counted AS (SELECT dispatched_at IS NOT NULL AS is_sent, since > statement_timestamp() AS is_early, since "
-        "FROM oldest LIMIT %s) "
+        "counted AS (SELECT dispatched_at IS NOT NULL AS is_sent, since > statement_timestamp() AS is_early, since, "
+        "started_at FROM oldest LIMIT %s) "
         "SELECT count(*) FILTER (WHERE is_sent), count(*) FILTER (WHERE NOT is_sent AND NOT is_early), "
-        "count(*) FILTER (WHERE NOT is_sent AND is_early), min(since) FILTER (WHERE NOT is_early), "
+        "count(*) FILTER (WHERE NOT is_sent AND is_early), "
+        "count(*) FILTER (WHERE started_at IS NULL), min(since) FILTER (WHERE NOT is_early), "
         "(SELECT count(*) FROM oldest) > %s FROM counted",
         [COUNT_AT_MOST + 1, COUNT_AT_MOST, COUNT_AT_MOST],
     )

@@ -4,7 +4,18 @@ from datetime import timedelta
 
 from runs.models import ClockTimestamp, Run
 from runs.services.waiting import Obstacle, queue_lengths, thread_queue
-from tests.support.factories import cancel, claim, expire, finish, leave, make_run, make_thread, make_worker, running, stored
+from tests.support.factories import (
+    cancel,
+    claim,
+    expire,
+    finish,
+    leave,
+    make_run,
+    make_thread,
+    make_worker,
+    running,
+    stored,
+)
 
 
 def test_a_thread_without_runs_in_flight_waits_for_nothing() -> None:

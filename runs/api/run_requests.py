@@ -24,7 +24,7 @@ from runs.api.fields import (
 from runs.api.presenters import KWARGS
 from runs.api.thread_requests import RootCheckpoint, fork_of
 from runs.assistants import Assistant, registry
-from runs.errors import AssistantNotFound, InvalidRequest, UnknownAssistant
+from runs.errors import AssistantNotFound, UnknownAssistant
 from runs.models import new_id
 from runs.services.create import LONGEST_DELAY_SECONDS, LONGEST_MODEL_NAME, MOST_ATTEMPTS, RunSpec
 from runs.states import DisconnectMode, MultitaskStrategy, OnCompletion
@@ -225,9 +225,9 @@ def _refuse_what_only_graphs_have(assistant: Assistant, asked: Mapping[str, Any]
         return
     for name in _OF_GRAPHS:
         if asked.get(name) is not None:
-            raise InvalidRequest(f"{name}: only graphs have this; {assistant.name!r} is a function. Send `input`.")
+            raise serializers.ValidationError({name: f"Only graphs have this; {assistant.name!r} is a function."})
     if asked.get("durability") == "exit":
-        raise InvalidRequest("durability: every step of a function is durable before the next one begins.")
+        raise serializers.ValidationError({"durability": f"Only graphs have this; {assistant.name!r} is a function."})
 
 
 def find_assistant(name_or_id: str) -> Assistant:

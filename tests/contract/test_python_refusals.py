@@ -95,13 +95,13 @@ def test_a_run_that_is_gone_has_no_class_of_its_own(sdk: Any, thread_id: str) ->
     assert refused(errors.APIStatusError, sdk.runs.create, thread_id, "steps", **again) == said
 
 
-GRAPHS = "Only graphs have this; the assistants of this server are functions."
+GRAPHS = "Only graphs have this; 'steps' is a function."
 OPTIONS = [
-    ({"command": {"resume": 1}}, "command", f"{GRAPHS} Send `input`."),
+    ({"command": {"resume": 1}}, "command", GRAPHS),
     ({"interrupt_before": ["a"]}, "interrupt_before", GRAPHS),
     ({"interrupt_after": "*"}, "interrupt_after", GRAPHS),
     ({"webhook": "https://example.com"}, "webhook", "This option is not supported."),
-    ({"durability": "exit"}, "durability", '"exit" is not a valid choice.'),
+    ({"durability": "exit"}, "durability", GRAPHS),
     ({"on_completion": "delete"}, "on_completion", '"delete" is not a valid choice.'),
 ]
 

@@ -85,13 +85,13 @@ def shown(thread: Thread) -> Any:
 
 def rows_of(thread: Thread, run: Run | None = None) -> int:
     """How many rows LangGraph's tables have of the thread, or of a run on it."""
+    one = str(thread.pk)
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT (SELECT count(*) FROM checkpoints WHERE thread_id = %s AND metadata ->> 'run_id' LIKE %s)"
             " + (SELECT count(*) FROM checkpoint_writes WHERE thread_id = %s AND task_id LIKE %s)"
             " + (SELECT count(*) FROM checkpoint_blobs WHERE thread_id = %s AND %s)",
-            [str(thread.pk), str(run.pk) if run else "%", str(thread.pk), f"%{run.pk}" if run else "%"]
-            + [str(thread.pk), run is None],
+            [one, str(run.pk) if run else "%", one, f"%{run.pk}" if run else "%", one, run is None],
         )
         return int(cursor.fetchone()[0])
 

@@ -63,14 +63,14 @@ def pinned() -> None:
     """A later attempt of a graph names the thread's head by its id."""
     from dataclasses import replace
 
-    from runs.execution.graphs import driving
+    from runs.execution.graphs import checkpointer, driving
 
     def pinned(run: Any, rows: Any) -> Any:
         start = find_start(run, rows)
         return replace(start, fork=start.tip) if run.attempt > 1 else start
 
-    find_start = driving.find_start
-    driving.find_start = pinned
+    find_start = checkpointer.find_start
+    vars(driving)["find_start"] = pinned
 
 
 def unwrapped() -> None:

@@ -18,14 +18,11 @@ from runs.api.fields import (
     StrictSerializer,
     TextField,
     WholeNumberField,
-    parse_uuid,
 )
 from runs.api.presenters import KWARGS
 from runs.api.thread_requests import RootCheckpoint, fork_of
-from runs.assistants import Assistant, registry
-from runs.errors import AssistantNotFound, UnknownAssistant
 from runs.models import new_id
-from runs.services.create import LONGEST_DELAY_SECONDS, LONGEST_MODEL_NAME, MOST_ATTEMPTS, RunSpec
+from runs.services.create import LONGEST_DELAY_SECONDS, MOST_ATTEMPTS, RunSpec
 from runs.states import DisconnectMode, MultitaskStrategy, OnCompletion
 
 STREAM_MODES = (
@@ -134,35 +131,23 @@ def stateless_spec(asked: Mapping[str, Any]) -> RunSpec:
 
 
 def run_spec(asked: Mapping[str, Any], thread_id: UUID) -> RunSpec:
-    """What the service is asked for. Raises UnknownAssistant, AssistantNotFound, InvalidRequest, Contradiction."""
-    assistant = find_assistant(asked["assistant_id"])
-    config, context = _config_and_context(asked)
+    """What the service is asked for. Raises InvalidRequest, Contradiction."""
+    config, context = config_and_context(asked)
     return RunSpec(
-        assistant=assistant.name,
+        assistant=asked["assistant_id"],
         kwargs=_kwargs(asked, config, context, fork_of(asked, thread_id)),
-        metadata={**_names(assistant), **config.get("metadata", {}), **asked["metadata"]},
+        metadata={**config.get("metadata", {}), **asked["metadata"]},
         multitask_strategy=asked.get("multitask_strategy"),
         on_disconnect=asked.get("on_disconnect"),
         after_seconds=asked.get("after_seconds"),
         timeout_seconds=asked.get("timeout_seconds"),
         max_attempts=asked.get("max_attempts"),
-        model_name=_model_name(context),
         create_thread=asked["if_not_exists"] == "create",
         on_completion=asked["on_completion"],
     )
 
 
-def find_assistant(name_or_id: str) -> Assistant:
-    """Return the assistant. An id that is not known is missing, a name that is not known is a mistake."""
-    try:
-        return registry.get(name_or_id)
-    except UnknownAssistant:
-        if parse_uuid(name_or_id) is not None:
-            raise AssistantNotFound(f"Assistant with ID {name_or_id} not found") from None
-        raise
-
-
-def _config_and_context(asked: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def config_and_context(asked: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """`config.configurable` and `context` are two names of the same thing: either is shown under both."""
     config, context = dict(asked.get("config", {})), asked.get("context", {})
     configurable = config.get("configurable", {})
@@ -170,12 +155,6 @@ def _config_and_context(asked: Mapping[str, Any]) -> tuple[dict[str, Any], dict[
         raise Contradiction("Cannot specify both config.configurable and context. Prefer context.")
     shared = context or configurable
     return {**config, "configurable": shared}, shared
-
-
-def _model_name(context: Mapping[str, Any]) -> str | None:
-    """The model that was asked for; the assistant may report another one later."""
-    name = context.get("model_name")
-    return name.strip()[:LONGEST_MODEL_NAME] or None if isinstance(name, str) else None
 
 
 def _kwargs(
@@ -192,12 +171,4 @@ def _kwargs(
         "resumable": asked["stream_resumable"],
         "durability": asked.get("durability", "sync"),
         **({} if fork is None else {"checkpoint_id": str(fork)}),
-    }
-
-
-def _names(assistant: Assistant) -> dict[str, str]:
-    return {
-        "created_by": "system",
-        "graph_id": assistant.name,
-        "assistant_id": str(registry.assistant_id(assistant.name)),
     }

@@ -17,6 +17,8 @@ class RunsSettings:
 
     #: name -> dotted path ("package.module:attribute") of each assistant.
     ASSISTANTS: dict[str, str] = field(default_factory=dict)
+    #: Path of a langgraph.json whose graphs are assistants, too; the environment's RUNYARD_CONFIG wins.
+    LANGGRAPH_CONFIG: str = ""
     #: "" or "langgraph": take LangGraph's defaults (enqueue, continue) where they differ from ours.
     COMPAT: str = ""
     #: No run executes longer than this in one attempt; every run has a finite limit.

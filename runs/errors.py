@@ -52,7 +52,7 @@ class GraphNotFound(NotFound):
 
 
 class GraphNotDescribed(NotFound):
-    """Nobody has described this graph yet: a worker does so when it starts. Its operator finds the reason in the log."""
+    """Nobody has described this graph yet. A worker that has it does so when it starts; its log says what is wrong."""
 
     code = "graph_not_described"
 

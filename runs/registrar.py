@@ -28,7 +28,7 @@ def on_worker_ready(**_: Any) -> None:
 def register() -> None:
     """Register functions, and graphs that nobody has described. What fails is logged: runs do not depend on it."""
     try:
-        functions = [name for name, found in registry.registered().items() if not needs_import(found)]
+        functions = [name for name, found in registry.registered().items() if found.graph is None]
         registration.register_assistants(names=functions)
         if graphs := registration.unregistered():
             _describe(graphs)
@@ -36,11 +36,6 @@ def register() -> None:
         logger.exception("assistants could not be registered; `manage.py register_assistants` does so")
     finally:
         connections.close_all()
-
-
-def needs_import(definition: Any) -> bool:
-    """Whether it is a graph, of which only a name is known here."""
-    return getattr(definition, "graph", None) is not None
 
 
 def _describe(names: list[str]) -> None:

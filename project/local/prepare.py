@@ -17,7 +17,7 @@ KEY_NAME = "made by make up"
 
 
 def main() -> int:
-    """Migrate, register the assistants, then create what is missing; a sentence on stderr and 1 if that cannot be done."""
+    """Migrate, register the assistants, create what is missing; a sentence on stderr and 1 if that cannot be done."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
     django.setup()
     from runs.errors import InvalidRequest

@@ -1,4 +1,4 @@
-"""/assistants/{assistant_id}/graph, /schemas and /subgraphs: what its graph looks like, as a worker has described it."""
+"""/assistants/{assistant_id}/graph, /schemas and /subgraphs: what its graph looks like."""
 
 from typing import ClassVar
 
@@ -18,7 +18,7 @@ from runs.services.chosen import choose_assistant
 _SCHEMA = {"type": ["object", "null"], "additionalProperties": {}}
 _SCHEMAS = {
     "type": "object",
-    "properties": {name: _SCHEMA for name in graphs.SCHEMAS},
+    "properties": dict.fromkeys(graphs.SCHEMAS, _SCHEMA),
     "required": list(graphs.SCHEMAS),
     "additionalProperties": False,
 }

@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from runs.api.fields import (
+    AnyField,
     IdField,
     ObjectField,
     QueryFlagField,
@@ -20,6 +22,7 @@ from runs.api.run_requests import ConfigSerializer, config_and_context
 from runs.services.assistant_search import SORT_COLUMNS, AssistantFilter
 from runs.services.assistants import LONGEST_NAME
 
+_CONTENT = ("graph_id", "name", "description", "config", "context", "metadata")
 _EVERYTHING = {"true": True, "false": False}
 _DEEPEST = 1000
 
@@ -47,7 +50,7 @@ class AssistantCreate(AssistantPatch):
 def content_of(asked: Mapping[str, Any]) -> dict[str, Any]:
     """What the services take; `config` and `context` that contradict each other are refused."""
     config_and_context(asked)
-    return {name: asked[name] for name in AssistantPatch().fields if name in asked}
+    return {name: asked[name] for name in _CONTENT if name in asked}
 
 
 class AssistantCount(StrictSerializer):
@@ -70,7 +73,7 @@ class AssistantSearch(AssistantCount):
 
 def assistant_filter(asked: Mapping[str, Any]) -> AssistantFilter:
     """The part of a search or count that says which assistants."""
-    return AssistantFilter(**{name: asked[name] for name in AssistantCount().fields if name in asked})
+    return AssistantFilter(**{name: asked[name] for name in ("graph_id", "name", "metadata") if name in asked})
 
 
 class AssistantDelete(QuerySerializer):
@@ -93,10 +96,11 @@ class LatestVersion(StrictSerializer):
     version = WholeNumberField(min_value=1, max_value=MAX_OFFSET)
 
 
-class XrayField(serializers.CharField):
+@extend_schema_field({"oneOf": [{"type": "boolean"}, {"type": "integer", "minimum": 1, "maximum": _DEEPEST}]})
+class XrayField(AnyField):
     """`true`, `false`, or how many levels of subgraphs to open."""
 
-    def to_internal_value(self, data: Any) -> int | bool:  # type: ignore[override]
+    def to_internal_value(self, data: Any) -> int | bool:
         """Parse it."""
         text = str(data).lower()
         if text in _EVERYTHING:

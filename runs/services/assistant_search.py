@@ -21,7 +21,7 @@ SORT_COLUMNS = {
 
 @dataclass(frozen=True, kw_only=True)
 class AssistantFilter:
-    """Which assistants are wanted; None: any. `name` is a part of it, in either case; `metadata` matches what contains it."""
+    """Which assistants are wanted; None: any. `name` is a part, in either case; `metadata` matches what contains it."""
 
     graph_id: str | None = None
     name: str | None = None

@@ -75,7 +75,10 @@ def update_assistant(*, actor: Actor, assistant_id: UUID, **content: Any) -> Ass
 
 @transaction.atomic(durable=True)
 def set_latest_version(*, actor: Actor, assistant_id: UUID, version: int) -> Assistant:
-    """Put a former version in force again, with all it says. Raises AssistantNotFound, SystemAssistant, VersionNotFound."""
+    """Put a former version in force again, with all it says.
+
+    Raises AssistantNotFound, SystemAssistant, VersionNotFound.
+    """
     assistant = _lock_own(assistant_id, actor)
     former = assistant.versions.filter(version=version).first()
     if former is None:

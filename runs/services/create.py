@@ -61,8 +61,8 @@ def create_run(*, thread_id: UUID, spec: RunSpec, actor: Actor, idempotency: Ide
     """Accept a run on the thread, all or nothing: strategy, displacement, insert, and the hand-over to Celery.
 
     Raises ThreadNotFound, ThreadBusy, QueueFull, ThreadDeleting, UnknownAssistant, AssistantNotFound,
-    UnsupportedStrategyError, CheckpointNotFound, InvalidRequest, IdempotencyKeyReused, RunGone; nothing has changed then. Raises OutcomeUnknown
-    with the run's id when the database did not confirm the commit.
+    UnsupportedStrategyError, CheckpointNotFound, InvalidRequest, IdempotencyKeyReused, RunGone; nothing has changed
+    then. Raises OutcomeUnknown with the run's id when the database did not confirm the commit.
     """
     run = _build_run(thread_id, spec, actor)
     return _commit(lambda: [_admit(run, spec, actor, idempotency)])[0]

@@ -6,12 +6,14 @@ processes may do so at once.
 
 import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from django.db import transaction
 
 from runs.assistants import Assistant as Definition
 from runs.assistants import registry
+from runs.assistants.graphs.description import GraphSchemas
 from runs.locks import clock
 from runs.models import Assistant, AssistantVersion, Graph
 from runs.services import graphs
@@ -65,8 +67,43 @@ def unregistered() -> list[str]:
 
 
 def describe(definition: Definition) -> Graph:
-    """The row that describes it."""
-    return graphs.describe_function(definition)
+    """The row that describes it; to describe a graph is to import it."""
+    if definition.graph is None:
+        return graphs.describe_function(definition)
+    from runs.assistants.graphs.description import describe_graph
+    from runs.assistants.graphs.loading import GraphNotLoaded
+
+    row = Graph(name=definition.name, description=definition.description, timeout_seconds=definition.timeout_seconds)
+    try:
+        found = describe_graph(definition.graph)
+    except GraphNotLoaded as error:
+        row.problem = str(error)
+        return row
+    row.schemas = _presented(found.schemas)
+    row.drawings = [_without_classes(drawing) for drawing in found.drawings]
+    row.subgraphs = {namespace: _presented(schemas) for namespace, schemas in found.subgraphs.items()}
+    return row
+
+
+def _presented(schemas: GraphSchemas) -> dict[str, Any]:
+    """LangGraph's server shows of the config only what may be configured."""
+    shown = asdict(schemas)
+    config = shown["config_schema"] or {}
+    reference = config.get("properties", {}).get("configurable", {}).get("$ref", "")
+    others = {name: found for name, found in config.get("$defs", {}).items() if not reference.endswith(f"/{name}")}
+    configurable = config.get("$defs", {}).get(reference.rpartition("/")[2], {})
+    return {**shown, "config_schema": {**configurable, **({"$defs": others} if configurable and others else {})}}
+
+
+def _without_classes(drawing: dict[str, Any]) -> dict[str, Any]:
+    """The code behind a node is nobody's business; LangGraph's server leaves it out, too."""
+    nodes = [
+        {**node, "data": {name: value for name, value in node["data"].items() if name != "id"}}
+        if isinstance(node.get("data"), dict)
+        else node
+        for node in drawing["nodes"]
+    ]
+    return {**drawing, "nodes": nodes}
 
 
 def _store(described: Iterable[Graph]) -> None:

@@ -61,7 +61,7 @@ def assistants(settings: Settings) -> Iterator[None]:
 
 @pytest.fixture
 def registered(assistants: None) -> None:
-    """They are also in the database, as after `manage.py register_assistants`. Needs `db` or `transactional_db` before."""
+    """They are in the database, too, as after `manage.py register_assistants`. Needs `db` or `transactional_db`."""
     from runs.services.registration import register_assistants
 
     register_assistants()

@@ -25,20 +25,15 @@ async def open_graph(
 ) -> AsyncIterator[Pregel[Any, Any, Any, Any]]:
     """Yield the compiled graph; what a factory opened for it is closed afterwards. Raises GraphNotLoaded."""
     found = load(reference)
-    if not _is_graph(found) and callable(found):
+    if not is_graph(found) and callable(found):
         found = found(**_arguments(found, access, dict(config or {"configurable": {}}), context))
     async with _entered(found) as made:
-        yield _compiled(made, reference)
-
-
-def is_factory(reference: GraphReference) -> bool:
-    """Whether the target makes a graph anew for each use."""
-    return not _is_graph(load(reference))
+        yield compile_graph(made, reference)
 
 
 @asynccontextmanager
 async def _entered(found: Any) -> AsyncIterator[Any]:
-    if _is_graph(found):
+    if is_graph(found):
         yield found
     elif isinstance(found, AbstractAsyncContextManager):
         async with found as made:
@@ -53,11 +48,13 @@ async def _entered(found: Any) -> AsyncIterator[Any]:
         yield found
 
 
-def _is_graph(found: Any) -> bool:
+def is_graph(found: Any) -> bool:
+    """Whether it is a graph or a builder, and no factory."""
     return isinstance(found, Pregel) or hasattr(found, "compile")
 
 
-def _compiled(made: Any, reference: GraphReference) -> Pregel[Any, Any, Any, Any]:
+def compile_graph(made: Any, reference: GraphReference) -> Pregel[Any, Any, Any, Any]:
+    """The graph, compiled if need be. Raises GraphNotLoaded if it is none."""
     graph = made.compile() if not isinstance(made, Pregel) and hasattr(made, "compile") else made
     if not isinstance(graph, Pregel):
         raise GraphNotLoaded(

@@ -28,7 +28,8 @@ class ApiSchema(AutoSchema):
         return [OpenApiParameter(name, self._id_schema(name), OpenApiParameter.PATH) for name in names]
 
     def _id_schema(self, name: str) -> dict[str, str]:
-        return {"type": "string", "format": "uuid"} if name in self.view.path_ids else {"type": "string"}
+        is_id = isinstance(self.view, ApiView) and name in self.view.path_ids
+        return {"type": "string", "format": "uuid"} if is_id else {"type": "string"}
 
     def get_tags(self) -> list[str]:
         """The resource, which is the last collection of the path."""

@@ -108,7 +108,7 @@ def present_state(thread_id: UUID, checkpoint: Checkpoint | None) -> dict[str, A
     return {
         "values": checkpoint.values,
         "next": checkpoint.next,
-        "tasks": [_task(checkpoint, name) for name in checkpoint.next],
+        "tasks": _tasks(checkpoint),
         "metadata": checkpoint.metadata,
         "created_at": _time(checkpoint.created_at),
         "checkpoint": _reference(thread_id, checkpoint.pk),
@@ -137,6 +137,13 @@ _EMPTY_STATE: Mapping[str, Any] = {
     "checkpoint_id": None,
     "parent_checkpoint_id": None,
 }
+
+
+def _tasks(checkpoint: Checkpoint) -> Any:
+    """A graph's as LangGraph has said; of a function the one that its name stands for."""
+    if checkpoint.tasks is None:
+        return [_task(checkpoint, name) for name in checkpoint.next]
+    return checkpoint.tasks
 
 
 def _task(checkpoint: Checkpoint, name: str) -> dict[str, Any]:

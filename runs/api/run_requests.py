@@ -36,9 +36,6 @@ STREAM_MODES = (
     "events",
     "debug",
 )
-_ONLY_GRAPHS = "Only graphs have this; the assistants of this server are functions."
-
-
 _MODE = {"type": "string", "enum": list(STREAM_MODES)}
 
 
@@ -52,6 +49,53 @@ class StreamModeField(AnyField):
         if not isinstance(modes, list) or any(mode not in STREAM_MODES for mode in modes):
             raise serializers.ValidationError(f"Must be one or a list of: {', '.join(STREAM_MODES)}.")
         return list(dict.fromkeys(modes)) or ["values"]
+
+
+_NODES = {"type": "array", "items": {"type": "string"}}
+
+
+@extend_schema_field({"oneOf": [{"const": "*"}, _NODES]})
+class NodesField(AnyField):
+    """ "*" for all nodes, or a list of their names."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        """Take an empty list for nothing."""
+        if data != "*" and not (isinstance(data, list) and all(isinstance(name, str) for name in data)):
+            raise serializers.ValidationError('Must be "*" or a list of names of nodes.')
+        return data or None
+
+
+class CommandSerializer(StrictSerializer):
+    """What a graph is told instead of given: an answer to an interrupt, a change of its state, where to go on."""
+
+    update = AnyField(  # type: ignore[assignment] # a member of the JSON, not DRF's method
+        required=False, help_text="An object, or a list of pairs of key and value.")
+    resume = AnyField(required=False, help_text="An answer, or {interrupt id: answer}.")
+    goto = AnyField(required=False, help_text='A node, {"node", "input"}, or a list of either.')
+
+    def validate_update(self, value: Any) -> Any:
+        """Only what can be merged."""
+        pairs = isinstance(value, list) and all(_is_pair(one) for one in value)
+        if not pairs and not isinstance(value, dict):
+            raise serializers.ValidationError("Must be an object, or a list of pairs of key and value.")
+        return value
+
+    def validate_goto(self, value: Any) -> Any:
+        """Only what names nodes."""
+        targets = value if isinstance(value, list) else [value]
+        if not all(_is_target(one) for one in targets):
+            raise serializers.ValidationError('Must be a node, {"node": ..., "input": ...}, or a list of either.')
+        return value
+
+
+def _is_pair(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and isinstance(value[0], str)  # noqa: PLR2004 - a pair
+
+
+def _is_target(value: Any) -> bool:
+    if isinstance(value, dict):
+        return isinstance(value.get("node"), str) and value.keys() <= {"node", "input"}
+    return isinstance(value, str)
 
 
 class StrategyField(serializers.ChoiceField):
@@ -96,13 +140,13 @@ class RunCreate(StrictSerializer):
     timeout_seconds = NumberField(required=False, help_text="Time limit of one attempt.")
     max_attempts = WholeNumberField(min_value=1, max_value=MOST_ATTEMPTS, required=False)
     durability = serializers.ChoiceField(
-        ["sync", "async"], required=False, help_text="Every step is durable before the next begins, with either."
+        ["sync", "async", "exit"], required=False, help_text="Of a graph; a function's steps are always `sync`."
     )
     on_completion = serializers.ChoiceField(["keep"], default="keep", help_text="Runs on a thread are kept.")
 
-    command = NothingField(instead=f"{_ONLY_GRAPHS} Send `input`.")
-    interrupt_before = NothingField(instead=_ONLY_GRAPHS)
-    interrupt_after = NothingField(instead=_ONLY_GRAPHS)
+    command = CommandSerializer(required=False, help_text="In place of `input`; only of graphs.")
+    interrupt_before = NodesField(required=False, help_text="Stop before these nodes; only of graphs.")
+    interrupt_after = NodesField(required=False, help_text="Stop after these nodes; only of graphs.")
     webhook = NothingField()
     feedback_keys = NothingField()
     # SDKs send these for servers with other features; there is nothing here that they could change.
@@ -164,6 +208,9 @@ def _kwargs(
     return {
         **KWARGS,
         "input": asked.get("input"),
+        "command": asked.get("command") or None,
+        "interrupt_before": asked.get("interrupt_before"),
+        "interrupt_after": asked.get("interrupt_after"),
         "config": config,
         "context": context,
         "stream_mode": asked["stream_mode"],

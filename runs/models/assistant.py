@@ -17,6 +17,8 @@ class Graph(models.Model):
 
     name = models.CharField(max_length=128, primary_key=True)
     description = models.TextField(default="", blank=True)
+    #: A function has no nodes: what is said of nodes is refused.
+    is_function = models.BooleanField(default=False)
     timeout_seconds = models.FloatField(null=True, blank=True)
     #: {"input_schema", "output_schema", "state_schema", "config_schema", "context_schema"}: JSON schemas, or null.
     schemas = models.JSONField(default=dict, blank=True)

@@ -20,6 +20,7 @@ class ChosenAssistant:
     graph_id: str
     assistant_id: UUID
     timeout_seconds: float | None
+    is_function: bool
     config: dict[str, Any] = field(default_factory=dict)
     context: dict[str, Any] = field(default_factory=dict)
     metadata: dict[str, Any] = field(default_factory=dict)
@@ -52,10 +53,12 @@ def choose_assistant(name_or_id: str, *, owner: Any) -> ChosenAssistant:
     found = Assistant.objects.visible_to(owner).filter(pk=assistant_id).first()
     if found is None:
         raise AssistantNotFound(f"Assistant with ID {name_or_id} not found")
+    graph = known_graph(found.graph_id)
     return ChosenAssistant(
-        graph_id=found.graph_id,
+        graph_id=graph.name,
         assistant_id=found.pk,
-        timeout_seconds=known_graph(found.graph_id).timeout_seconds,
+        timeout_seconds=graph.timeout_seconds,
+        is_function=graph.is_function,
         config=found.config,
         context=found.context,
         metadata=found.metadata,
@@ -78,5 +81,6 @@ def _system(name: str) -> ChosenAssistant:
         graph_id=graph.name,
         assistant_id=registry.assistant_id(graph.name),
         timeout_seconds=graph.timeout_seconds,
+        is_function=graph.is_function,
         metadata=SYSTEM_METADATA,
     )

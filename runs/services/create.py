@@ -26,6 +26,8 @@ from runs.states import DisconnectMode, OnCompletion
 LONGEST_MODEL_NAME = 128
 LONGEST_DELAY_SECONDS = 366 * 24 * 3600
 MOST_ATTEMPTS = 100
+#: What is said of the nodes of a graph; a function has none.
+_ONLY_GRAPHS = ("command", "interrupt_before", "interrupt_after")
 
 
 @dataclass(kw_only=True)
@@ -125,6 +127,8 @@ def _build_run(thread_id: UUID, spec: RunSpec, actor: Actor) -> Run:
     chosen = choose_assistant(spec.assistant, owner=actor.owner)
     strategy = parse_strategy(spec.multitask_strategy or defaults.default_multitask_strategy)
     _check(spec)
+    if chosen.is_function:
+        _check_for_function(spec.kwargs)
     kwargs = chosen.complete(spec.kwargs)
     return Run(
         id=new_id(),
@@ -146,6 +150,14 @@ def _model_name(kwargs: dict[str, Any]) -> str | None:
     """The model that was asked for; the assistant may report another one later."""
     name = (kwargs.get("context") or {}).get("model_name")
     return name.strip()[:LONGEST_MODEL_NAME] or None if isinstance(name, str) else None
+
+
+def _check_for_function(kwargs: dict[str, Any]) -> None:
+    for name in _ONLY_GRAPHS:
+        if kwargs.get(name):
+            raise InvalidRequest(f"{name}: only graphs have this; the assistant is a function. Send `input`.")
+    if kwargs.get("durability") == "exit":
+        raise InvalidRequest("durability: every step of a function is durable before the next begins.")
 
 
 def _check(spec: RunSpec) -> None:

@@ -21,6 +21,7 @@ class KnownGraph:
 
     name: str
     timeout_seconds: float | None
+    is_function: bool
 
 
 _remembered: dict[str, tuple[float, KnownGraph]] = {}
@@ -32,18 +33,18 @@ def known_graph(name: str) -> KnownGraph:
     Without a query if this process has its registration, and mostly without one if not.
     """
     if (definition := registry.registered().get(name)) is not None:
-        return KnownGraph(name, definition.timeout_seconds)
+        return KnownGraph(name, definition.timeout_seconds, definition.graph is None)
     until, known = _remembered.get(name, (0.0, None))
     if known is not None and time.monotonic() < until:
         return known
-    row = Graph.objects.filter(pk=name).only("timeout_seconds").first()
+    row = Graph.objects.filter(pk=name).only("timeout_seconds", "is_function").first()
     if row is None:
         _remembered.pop(name, None)
         names = ", ".join(graph_names()) or "none"
         raise UnknownAssistant(
             f"Invalid assistant: {name!r}. Must be the id or the name of a registered assistant: {names}."
         )
-    known = KnownGraph(name, row.timeout_seconds)
+    known = KnownGraph(name, row.timeout_seconds, row.is_function)
     _remembered[name] = (time.monotonic() + REMEMBER_SECONDS, known)
     return known
 
@@ -67,6 +68,7 @@ def describe_function(definition: Definition) -> Graph:
     return Graph(
         name=name,
         description=definition.description,
+        is_function=True,
         timeout_seconds=definition.timeout_seconds,
         schemas=dict.fromkeys(SCHEMAS),
         drawings=[{"nodes": nodes, "edges": edges}],

@@ -69,9 +69,14 @@ class CommandSerializer(StrictSerializer):
     """What a graph is told instead of given: an answer to an interrupt, a change of its state, where to go on."""
 
     update = AnyField(  # type: ignore[assignment] # a member of the JSON, not DRF's method
-        required=False, help_text="An object, or a list of pairs of key and value.")
+        required=False, help_text="An object, or a list of pairs of key and value."
+    )
     resume = AnyField(required=False, help_text="An answer, or {interrupt id: answer}.")
     goto = AnyField(required=False, help_text='A node, {"node", "input"}, or a list of either.')
+
+    def to_internal_value(self, data: Any) -> Any:
+        """Take an empty list for nothing."""
+        return {} if data == [] else super().to_internal_value(data)
 
     def validate_update(self, value: Any) -> Any:
         """Only what can be merged."""

@@ -155,7 +155,7 @@ def _model_name(kwargs: dict[str, Any]) -> str | None:
 def _check_for_function(kwargs: dict[str, Any]) -> None:
     for name in _ONLY_GRAPHS:
         if kwargs.get(name):
-            raise InvalidRequest(f"{name}: only graphs have this; the assistant is a function. Send `input`.")
+            raise InvalidRequest(f"{name}: Only graphs have this; the assistant is a function. Send `input`.")
     if kwargs.get("durability") == "exit":
         raise InvalidRequest("durability: every step of a function is durable before the next begins.")
 

@@ -156,7 +156,7 @@ def test_a_choice_that_is_narrower_than_langgraphs_is_on_the_page() -> None:
         for name, field in RunCreate().fields.items()
         if isinstance(field, serializers.ChoiceField)
     }
-    narrower = {"durability": {"exit"}, "on_completion": {"delete"}}
+    narrower = {"on_completion": {"delete"}}
     shown = [json.loads(row[1].strip("`")) for row in REFUSED if row[1].startswith('`{"assistant_id": "echo"')]
 
     for name, values in narrower.items():

@@ -52,6 +52,8 @@ class RunsSettings:
     STATELESS_LINGER: float = 60.0
     #: How long `cancel?wait=true` waits before it answers 202.
     CANCEL_WAIT_SECONDS: float = 30.0
+    #: How long `POST state` waits for the worker that computes a graph's new state.
+    STATE_UPDATE_SECONDS: float = 30.0
     #: How long an Idempotency-Key is remembered.
     IDEMPOTENCY_SECONDS: float = 24 * 3600.0
     #: Largest request body, in bytes.

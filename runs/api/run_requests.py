@@ -18,11 +18,12 @@ from runs.api.fields import (
     StrictSerializer,
     TextField,
     WholeNumberField,
+    refuse_unknown,
 )
 from runs.api.presenters import KWARGS
 from runs.api.thread_requests import RootCheckpoint, fork_of
 from runs.models import new_id
-from runs.services.create import LONGEST_DELAY_SECONDS, MOST_ATTEMPTS, RunSpec
+from runs.services.create import LONGEST_DELAY_SECONDS, MOST_ATTEMPTS, ONLY_GRAPHS, RunSpec
 from runs.states import DisconnectMode, MultitaskStrategy, OnCompletion
 
 STREAM_MODES = (
@@ -36,6 +37,7 @@ STREAM_MODES = (
     "events",
     "debug",
 )
+_PAIR = 2
 _MODE = {"type": "string", "enum": list(STREAM_MODES)}
 
 
@@ -51,56 +53,65 @@ class StreamModeField(AnyField):
         return list(dict.fromkeys(modes)) or ["values"]
 
 
-_NODES = {"type": "array", "items": {"type": "string"}}
-
-
-@extend_schema_field({"oneOf": [{"const": "*"}, _NODES]})
+@extend_schema_field({"oneOf": [{"const": "*", "type": "string"}, {"type": "array", "items": {"type": "string"}}]})
 class NodesField(AnyField):
-    """ "*" for all nodes, or a list of their names."""
+    """ "*" for all nodes, or a list of their names; an empty list asks for nothing."""
 
     def to_internal_value(self, data: Any) -> Any:
-        """Take an empty list for nothing."""
-        if data != "*" and not (isinstance(data, list) and all(isinstance(name, str) for name in data)):
+        """Refuse what names no nodes."""
+        if data != "*" and (not isinstance(data, list) or not all(isinstance(node, str) for node in data)):
             raise serializers.ValidationError('Must be "*" or a list of names of nodes.')
         return data or None
 
 
-class CommandSerializer(StrictSerializer):
-    """What a graph is told instead of given: an answer to an interrupt, a change of its state, where to go on."""
+_GOTO = {
+    "type": "object",
+    "properties": {"node": {"type": "string"}, "input": {}},
+    "required": ["node"],
+}
+_ONE_GOTO = {"oneOf": [{"type": "string"}, _GOTO]}
 
-    update = AnyField(  # type: ignore[assignment] # a member of the JSON, not DRF's method
-        required=False, help_text="An object, or a list of pairs of key and value."
-    )
-    resume = AnyField(required=False, help_text="An answer, or {interrupt id: answer}.")
-    goto = AnyField(required=False, help_text='A node, {"node", "input"}, or a list of either.')
+
+@extend_schema_field(
+    {
+        "type": "object",
+        "properties": {
+            "resume": {"description": "The answer, or an object from the ids of interrupts to answers."},
+            "update": {"description": "What to change in the state: an object, or a list of pairs."},
+            "goto": {"oneOf": [*_ONE_GOTO["oneOf"], {"type": "array", "items": _ONE_GOTO}]},
+        },
+        "additionalProperties": False,
+    }
+)
+class CommandField(ObjectField):
+    """`resume`, `update` and `goto`, each of which may be left out."""
 
     def to_internal_value(self, data: Any) -> Any:
-        """Take an empty list for nothing."""
-        return {} if data == [] else super().to_internal_value(data)
-
-    def validate_update(self, value: Any) -> Any:
-        """Only what can be merged."""
-        pairs = isinstance(value, list) and all(_is_pair(one) for one in value)
-        if not pairs and not isinstance(value, dict):
-            raise serializers.ValidationError("Must be an object, or a list of pairs of key and value.")
-        return value
-
-    def validate_goto(self, value: Any) -> Any:
-        """Only what names nodes."""
-        targets = value if isinstance(value, list) else [value]
-        if not all(_is_target(one) for one in targets):
-            raise serializers.ValidationError('Must be a node, {"node": ..., "input": ...}, or a list of either.')
-        return value
+        """Refuse what LangGraph could not execute. An empty list asks for nothing, as elsewhere."""
+        if data == []:
+            return None
+        command = super().to_internal_value(data)
+        refuse_unknown(command, ("resume", "update", "goto"))
+        if not any(value is not None for value in command.values()):
+            raise serializers.ValidationError("Must have resume, update or goto.")
+        if not _is_update(command.get("update")):
+            raise serializers.ValidationError({"update": "Must be an object, or a list of pairs [key, value]."})
+        goto = command.get("goto")
+        if not all(_is_goto(one) for one in (goto if isinstance(goto, list) else [goto])):
+            raise serializers.ValidationError({"goto": 'Must be a node, {"node", "input"}, or a list of these.'})
+        return command
 
 
-def _is_pair(value: Any) -> bool:
-    return isinstance(value, list) and len(value) == 2 and isinstance(value[0], str)  # noqa: PLR2004 - a pair
+def _is_update(update: Any) -> bool:
+    if isinstance(update, list):
+        return all(isinstance(pair, list) and len(pair) == _PAIR and isinstance(pair[0], str) for pair in update)
+    return update is None or isinstance(update, dict)
 
 
-def _is_target(value: Any) -> bool:
-    if isinstance(value, dict):
-        return isinstance(value.get("node"), str) and value.keys() <= {"node", "input"}
-    return isinstance(value, str)
+def _is_goto(goto: Any) -> bool:
+    if isinstance(goto, dict):
+        return isinstance(goto.get("node"), str) and set(goto) <= {"node", "input"}
+    return goto is None or isinstance(goto, str)
 
 
 class StrategyField(serializers.ChoiceField):
@@ -145,13 +156,16 @@ class RunCreate(StrictSerializer):
     timeout_seconds = NumberField(required=False, help_text="Time limit of one attempt.")
     max_attempts = WholeNumberField(min_value=1, max_value=MOST_ATTEMPTS, required=False)
     durability = serializers.ChoiceField(
-        ["sync", "async", "exit"], required=False, help_text="Of a graph; a function's steps are always `sync`."
+        ["sync", "async", "exit"],
+        required=False,
+        help_text="When a step is durable: before the next one begins (the default, and always with functions), while "
+        "it is executed, or when the run ends.",
     )
     on_completion = serializers.ChoiceField(["keep"], default="keep", help_text="Runs on a thread are kept.")
 
-    command = CommandSerializer(required=False, help_text="In place of `input`; only of graphs.")
-    interrupt_before = NodesField(required=False, help_text="Stop before these nodes; only of graphs.")
-    interrupt_after = NodesField(required=False, help_text="Stop after these nodes; only of graphs.")
+    command = CommandField(required=False, help_text="Only for graphs: `resume`, `update`, `goto`.")
+    interrupt_before = NodesField(required=False, help_text="Only for graphs: stop before these nodes.")
+    interrupt_after = NodesField(required=False, help_text="Only for graphs: stop after these nodes.")
     webhook = NothingField()
     feedback_keys = NothingField()
     # SDKs send these for servers with other features; there is nothing here that they could change.
@@ -213,9 +227,7 @@ def _kwargs(
     return {
         **KWARGS,
         "input": asked.get("input"),
-        "command": asked.get("command") or None,
-        "interrupt_before": asked.get("interrupt_before"),
-        "interrupt_after": asked.get("interrupt_after"),
+        **{name: asked.get(name) for name in ONLY_GRAPHS},
         "config": config,
         "context": context,
         "stream_mode": asked["stream_mode"],

@@ -23,7 +23,6 @@ from runs.execution.lost_broker import survive_lost_connections
 from runs.execution.replacement import ReplaceDeadChildren
 from runs.execution.slots import Slot, SlotTable
 
-
 logger = logging.getLogger(__name__)
 
 

@@ -27,7 +27,7 @@ LONGEST_MODEL_NAME = 128
 LONGEST_DELAY_SECONDS = 366 * 24 * 3600
 MOST_ATTEMPTS = 100
 #: What is said of the nodes of a graph; a function has none.
-_ONLY_GRAPHS = ("command", "interrupt_before", "interrupt_after")
+ONLY_GRAPHS = ("command", "interrupt_before", "interrupt_after")
 
 
 @dataclass(kw_only=True)
@@ -128,7 +128,7 @@ def _build_run(thread_id: UUID, spec: RunSpec, actor: Actor) -> Run:
     strategy = parse_strategy(spec.multitask_strategy or defaults.default_multitask_strategy)
     _check(spec)
     if chosen.is_function:
-        _check_for_function(spec.kwargs)
+        _check_for_function(chosen.graph_id, spec.kwargs)
     kwargs = chosen.complete(spec.kwargs)
     return Run(
         id=new_id(),
@@ -152,10 +152,10 @@ def _model_name(kwargs: dict[str, Any]) -> str | None:
     return name.strip()[:LONGEST_MODEL_NAME] or None if isinstance(name, str) else None
 
 
-def _check_for_function(kwargs: dict[str, Any]) -> None:
-    for name in _ONLY_GRAPHS:
+def _check_for_function(graph_id: str, kwargs: dict[str, Any]) -> None:
+    for name in ONLY_GRAPHS:
         if kwargs.get(name):
-            raise InvalidRequest(f"{name}: Only graphs have this; the assistant is a function. Send `input`.")
+            raise InvalidRequest(f"{name}: Only graphs have this; {graph_id!r} is a function. Send `input`.")
     if kwargs.get("durability") == "exit":
         raise InvalidRequest("durability: every step of a function is durable before the next begins.")
 
@@ -212,6 +212,8 @@ def _insert(locked: LockedThread, run: Run, spec: RunSpec, actor: Actor) -> None
 def _describe_thread(locked: LockedThread, run: Run) -> None:
     """LangGraph finds threads by the graph that ran on them: the thread's metadata names the latest."""
     thread = locked.thread
+    if "state_update" in run.kwargs:  # by hand: nothing has run
+        return
     names = {"graph_id": run.assistant, "assistant_id": str(run.assistant_id)}
     config = {key: value for key, value in (run.kwargs.get("config") or {}).items() if key != "configurable"}
     if names.items() <= thread.metadata.items() and thread.config == config:

@@ -63,7 +63,7 @@ def test_an_exception(worker: WorkerProcess) -> None:
     assert (run.error or {})["type"] == "ValueError"
     assert (run.error or {})["message"].startswith("kaput")
     assert state_of(run).values == {"msg": "kaput"}
-    assert state_of(run).tasks[0]["error"] == "ValueError('kaput')"
+    assert (state_of(run).tasks or [{}])[0]["error"] == "ValueError('kaput')"
     assert Thread.objects.get(pk=run.thread_id).status == ThreadStatus.ERROR
 
 
@@ -86,6 +86,7 @@ def test_a_human_is_asked(worker: WorkerProcess) -> None:
     assert thread.head is not None
     ((task, interrupts),) = thread.head.interrupts.items()
     assert [one["value"] for one in interrupts] == [{"question": "yes?"}]
+    assert thread.head.tasks is not None
     assert thread.head.tasks[0]["id"] == task
     assert thread.head.next == ["ask"]
     answered = execute("hitl", thread=thread, command={"resume": "yes!"})

@@ -1,6 +1,6 @@
 """Driving a graph from its start to its end, in the main thread or in an event loop."""
 
-from collections.abc import AsyncIterator, Generator
+from collections.abc import Generator
 from contextlib import aclosing, closing
 from typing import Any, Protocol
 
@@ -19,6 +19,7 @@ from runs.execution.graphs.snapshot import Graph
 from runs.execution.interruption import Guard
 from runs.models import Run
 from runs.services.graph_rows import layer_of
+from runs.services.graph_state import KEY
 
 
 class Host(checkpointer.Host, Protocol):
@@ -58,6 +59,10 @@ class GraphDriver:
 
     def _in_main_thread(self, graph: Graph) -> None:
         call = self._prepare(graph)
+        if (update := self._run.kwargs.get(KEY)) is not None:
+            if self._is_due:
+                self._graph.update_state(call.config, **update)
+            return
         with closing(self._stream(call)) as chunks:
             for chunk in chunks:
                 self._show(chunk)
@@ -72,16 +77,21 @@ class GraphDriver:
             self._reference, access="threads.create_run", config=dict(config), context=kwargs.get("context")
         )
         async with opened as graph:
-            call = await scribe.ado(lambda: self._prepare(graph))
+            call = self._prepare(graph)
+            if (update := self._run.kwargs.get(KEY)) is not None:
+                if self._is_due:
+                    await self._graph.aupdate_state(call.config, **update)
+                return
             if self._frames.has_events:
                 await self._show_events(call)
                 return
-            async with aclosing(self._graph.astream(call.input, call.config, **call.options)) as chunks:
+            stream: Any = self._graph.astream(call.input, call.config, **call.options)
+            async with aclosing(stream) as chunks:
                 async for chunk in chunks:
                     self._show(chunk)
 
     async def _show_events(self, call: Call) -> None:
-        events: AsyncIterator[Any] = self._graph.astream_events(call.input, call.config, version="v2", **call.options)
+        events: Any = self._graph.astream_events(call.input, call.config, version="v2", **call.options)
         async with aclosing(events) as every:
             async for event in every:
                 is_chunk = event["event"] == "on_chain_stream" and event["run_id"] == str(self._run.pk)
@@ -97,6 +107,11 @@ class GraphDriver:
         options = make_options(self._run, graph)
         options |= {"stream_mode": self._frames.modes, "subgraphs": self._frames.has_subgraphs}
         return Call(self._given(), make_config(self._run, self._start), options)
+
+    @property
+    def _is_due(self) -> bool:
+        """Whether an update of the state was not stored by an attempt before."""
+        return self._run.attempt == 1 or self._start.head == self._run.base_id
 
     def _given(self) -> Any:
         if self._run.attempt == 1 or self._start.tip is None:

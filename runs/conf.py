@@ -66,6 +66,13 @@ class RunsSettings:
     STREAM_TTL_SECONDS: float = 24 * 3600.0
     #: After a failed publish nothing is published for this long; the scheduler catches up.
     PUBLISH_BREAK_SECONDS: float = 5.0
+    #: What this deployment is, as the console says it in every head line: "production", "staging"; empty: nothing.
+    ENVIRONMENT: str = ""
+    #: Where operators' browsers find Flower; empty: the console has no links to it.
+    FLOWER_URL: str = ""
+    #: Where operators' browsers find a run's trace and its log lines; {run_id} and {thread_id} are put in.
+    TRACE_URL: str = ""
+    LOG_URL: str = ""
 
     @property
     def default_multitask_strategy(self) -> MultitaskStrategy:

@@ -111,6 +111,12 @@ class NotCancellable(Conflict):
     code = "not_cancellable"
 
 
+class NotRetryable(Conflict):
+    """The run has not ended yet: there is nothing to try again."""
+
+    code = "not_retryable"
+
+
 class RunGone(RunError):
     """The run that this Idempotency-Key created has been deleted."""
 

@@ -192,7 +192,7 @@ def executor_gone(
 def _settle(run: Run, actor: Actor, how: str) -> None:
     update_run(run, leased=False)
     write_event(run, RunStatus(run.status), actor=actor, reason=f"settled: {how}")
-    notify.wake_on_commit(run.pk, run.thread_id)
+    notify.wake_on_commit(run)
 
 
 def _hand_back(locked: LockedThread, run: Run, departure: Departure, actor: Actor, detail: str) -> None:

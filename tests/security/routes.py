@@ -72,6 +72,8 @@ CASES: dict[tuple[str, str], Case] = {
     ("docs", "GET"): Case("public"),
     ("redoc", "GET"): Case("public"),
     ("ok", "GET"): Case("public"),
+    ("health-live", "GET"): Case("public"),
+    ("health-ready", "GET"): Case("public"),
     ("info", "GET"): Case("public"),
     ("assistants", "POST"): Case("mine", body=lambda world: {"graph_id": "echo"}),
     ("assistant", "GET"): Case("object"),

@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('runs', '0005_graphs'),
+        ('runs', '0008_overview'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

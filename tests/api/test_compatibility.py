@@ -59,7 +59,7 @@ def routes() -> set[tuple[str, str]]:
 def ids() -> dict[str, str]:
     """A thread with a run in flight."""
     run = make_run(make_thread(make_actor("ada")))
-    ids = {"thread_id": run.thread_id, "run_id": run.pk, "assistant_id": run.pk, "cron_id": run.pk}
+    ids = {"thread_id": run.thread_id, "run_id": run.pk, "assistant_id": run.assistant_id, "cron_id": run.pk}
     return {name: str(one) for name, one in ids.items()}
 
 

@@ -182,7 +182,7 @@ def count_each(several: Iterable[QuerySet[Run]]) -> Sequence[int] | None:
     try:
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute(f"SET LOCAL statement_timeout = {COUNT_MILLISECONDS}")
-            cursor.execute(f"SELECT {', '.join(parts)}", values)
+            cursor.execute(_COUNTING.format(", ".join(parts)), values)
             found: Sequence[int] = cursor.fetchone()
             cursor.execute("SET LOCAL statement_timeout TO DEFAULT")
     except OperationalError as error:
@@ -192,6 +192,7 @@ def count_each(several: Iterable[QuerySet[Run]]) -> Sequence[int] | None:
     return found
 
 
+_COUNTING = "SELECT {}"
 _CANCELLED = "57014"  # query_canceled: here only by the timeout
 
 

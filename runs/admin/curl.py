@@ -7,20 +7,25 @@ from typing import Any
 from runs.admin.json_text import masked
 from runs.models import Run
 
+LONGEST_BODY = 16 * 1024
 #: Members of the stored request that are sent under their own names, if they say anything.
 _SAME = ("input", "command", "config", "context", "checkpoint_id", "stream_mode", "durability")
 _RENAMED = {"subgraphs": "stream_subgraphs", "resumable": "stream_resumable"}
 
 
 def curl_of(run: Run, base: str) -> str:
-    """The command that creates such a run again; secrets in the input are masked, and the key is the reader's."""
+    """The command that creates such a run again; secrets in the input are masked, and the key is the reader's.
+
+    A body that no terminal would take is left to a file.
+    """
+    body = json.dumps(_body(run), ensure_ascii=False)
     command = [
         "curl",
         "-X POST",
         shlex.quote(f"{base}/threads/{run.thread_id}/runs"),
         '-H "x-api-key: $RUNYARD_API_KEY"',
         "-H 'content-type: application/json'",
-        f"-d {shlex.quote(json.dumps(_body(run), ensure_ascii=False))}",
+        f"-d {shlex.quote(body)}" if len(body) <= LONGEST_BODY else "-d @request.json",
     ]
     return " \\\n  ".join(command)
 

@@ -1,6 +1,7 @@
 """The operators' console in a browser, in front of real workers."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -227,7 +228,7 @@ def test_the_live_stream_is_shown_to_the_end(console: Page, live: RunningServer,
     expect(console.locator(".console-stream li", has_text="metadata")).to_have_count(1)
     gates.open(0)
     expect(console.locator("[data-stream-state]")).to_have_text("The stream has ended.")
-    expect(console.locator(".console-stream li", has_text="1-1  custom")).to_have_count(1)
+    expect(console.locator(".console-stream li", has_text=re.compile(r"1-1\s+custom"))).to_have_count(1)
 
 
 @pytest.mark.usefixtures("viewer")

@@ -31,7 +31,7 @@ class Window:
 WINDOWS: Mapping[str, Window] = {
     "15m": Window("15 minutes", timedelta(seconds=30), 30),
     "1h": Window("1 hour", timedelta(minutes=2), 30),
-    "24h": Window("24 hours", timedelta(minutes=30), 48),
+    "1d": Window("24 hours", timedelta(minutes=30), 48),
     "7d": Window("7 days", timedelta(hours=6), 28),
 }
 

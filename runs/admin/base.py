@@ -6,7 +6,7 @@ from uuid import UUID
 
 from django.core.paginator import Paginator
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from unfold.admin import ModelAdmin, TabularInline
 
@@ -46,15 +46,19 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc] # untyped
         if not term:
             return queryset, False
         wanted = Q(pk__in=[])
-        for name in self.id_search if _is_uuid(term) else self.exact_search:
+        for name in self.id_search if as_uuid(term) else self.exact_search:
             wanted |= Q(**{name: term})
         return queryset.filter(wanted), False
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
-        """Refuse NUL characters in filters, which would hand them to the database; a search copes with them."""
+        """The list."""
+        return self.without_nul(request) or super().changelist_view(request, extra_context)
+
+    def without_nul(self, request: HttpRequest) -> HttpResponse | None:
+        """Where to go with NUL characters in filters, which would reach the database; a search copes with them."""
         if any("\x00" in value for name, values in request.GET.lists() if name != "q" for value in values):
             return redirect(request.path)
-        return super().changelist_view(request, extra_context)
+        return None
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Rows are made by the services."""
@@ -85,9 +89,9 @@ class ReadOnlyInline(TabularInline):  # type: ignore[misc] # untyped
         return False
 
 
-def _is_uuid(text: str) -> bool:
+def as_uuid(text: str) -> UUID | None:
+    """The text as an id, or None."""
     try:
-        UUID(text)
+        return UUID(text)
     except ValueError:
-        return False
-    return True
+        return None

@@ -1,6 +1,7 @@
 """The console's first page: how the installation is now, and how it was over the time that the address names."""
 
 import logging
+from datetime import timedelta
 from typing import Any
 
 from django.contrib import admin
@@ -8,7 +9,7 @@ from django.http import HttpRequest
 from django.template.defaultfilters import date
 
 from runs import broker
-from runs.admin.words import span
+from runs.admin.words import duration
 from runs.models import Run
 from runs.services.overview import Overview, overview
 from runs.services.trends import WINDOWS, Step, Times, Trends, Window, trends
@@ -86,7 +87,7 @@ def _present_cards(now: Overview) -> list[dict[str, Any]]:
         },
         {
             "title": "Oldest pending",
-            "value": span(oldest),
+            "value": _span(oldest),
             "detail": f"since {date(waiting.oldest, 'M j, H:i:s')} UTC" if waiting.oldest else "nothing waits that is due",
             "warning": "No worker is alive: start one." if nobody else "",
         },
@@ -121,7 +122,14 @@ def _past_cards(past: Trends) -> list[dict[str, Any]]:
 
 
 def _times_card(title: str, times: Times, what: str) -> dict[str, Any]:
-    return {"title": title, "value": span(times.p50), "detail": f"p50; p95 {span(times.p95)}. {times.count:,} runs, {what}"}
+    return {"title": title, "value": _span(times.p50), "detail": f"p50; p95 {_span(times.p95)}. {times.count:,} runs, {what}"}
+
+
+def _span(value: timedelta | float | None) -> str:
+    if value is None:
+        return "–"
+    span = value if isinstance(value, timedelta) else timedelta(seconds=value)
+    return duration(span) if span >= timedelta(seconds=1) else f"{max(span, timedelta()) / timedelta(milliseconds=1):.0f} ms"
 
 
 def _percent(part: int, whole: int) -> str:
@@ -158,6 +166,6 @@ def _table_row(step: Step) -> list[str]:
         f"{step.created:,}",
         *(f"{step.finished[status]:,}" for status in ENDINGS),
         "–" if (failed := _failed_percent(step)) is None else f"{failed:.1f} %",
-        *(span(time) for times in (step.waited, step.took) for time in (times.p50, times.p95)),
+        *(_span(time) for times in (step.waited, step.took) for time in (times.p50, times.p95)),
         f"{step.depth:,}",
     ]

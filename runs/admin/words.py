@@ -1,29 +1,18 @@
-"""Spans of time in words, the same on every page."""
+"""Numbers in words for people."""
 
 from datetime import timedelta
 
-_UNITS = (("d", 86_400), ("h", 3_600), ("min", 60))
-_MILLISECONDS_BELOW = 1
-_TENTHS_BELOW = 10
+#: (seconds from which it is used, large unit, its seconds, small unit, its seconds)
+_UNITS = ((86400, "d", "h", 3600), (3600, "h", "min", 60), (60, "min", "s", 1))
+_PRECISE_BELOW = 10
 
 
-def span(value: timedelta | float | None) -> str:
-    """A span of time as people read it, such as "850 ms", "4.2 s", "12 min 5 s"; "–" for None."""
-    if value is None:
-        return "–"
-    seconds = max(0.0, value.total_seconds() if isinstance(value, timedelta) else value)
-    if seconds < _MILLISECONDS_BELOW:
-        return f"{seconds * 1000:.0f} ms"
-    if seconds < _TENTHS_BELOW:
+def duration(span: timedelta) -> str:
+    """How long it is: 0.4 s, 41 s, 2 min 05 s, 3 h 07 min, 2 d 04 h."""
+    seconds = max(span.total_seconds(), 0.0)
+    if seconds < _PRECISE_BELOW:
         return f"{seconds:.1f} s"
-    return _in_units(round(seconds))
-
-
-def _in_units(seconds: int) -> str:
-    """The two largest units."""
-    for number, (name, size) in enumerate(_UNITS):
+    for size, large, small, each in _UNITS:
         if seconds >= size:
-            smaller, unit = _UNITS[number + 1] if number + 1 < len(_UNITS) else ("s", 1)
-            rest = seconds % size // unit
-            return f"{seconds // size} {name}" + (f" {rest} {smaller}" if rest else "")
-    return f"{seconds} s"
+            return f"{int(seconds // size)} {large} {int(seconds % size // each):02} {small}"
+    return f"{int(seconds)} s"

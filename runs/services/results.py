@@ -36,10 +36,10 @@ def get_result(run_id: UUID) -> dict[str, Any]:
         raise RunNotFound
     if run.status in FAILED:
         return {"__error__": present_error(run.error or {"type": run.status, "message": run.reason})}
-    return _final_values(run)
+    return final_values(run)
 
 
-def _final_values(run: Run) -> dict[str, Any]:
+def final_values(run: Run) -> dict[str, Any]:
     """Its last step that was kept, else what it found: its own state, which a later run does not change."""
     own = Checkpoint.objects.forkable().filter(run=run).order_by("-step").first()
     found = own or (run.base if run.attempt else run.thread.head)

@@ -1,6 +1,7 @@
 """Reading runs: always within what the caller may see."""
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -47,11 +48,24 @@ def queue_position(run: Run) -> int | None:
 
 
 def queue_positions(thread_id: UUID) -> dict[UUID, int]:
-    """Return `queue_position` of every pending run of the thread, in one statement.
+    """Return `queue_position` of every pending run of the thread, in one statement."""
+    return queue_positions_of([thread_id])
+
+
+def queue_positions_of(thread_ids: Collection[UUID]) -> dict[UUID, int]:
+    """Return `queue_position` of every pending run of these threads, in one statement.
 
     A scheduled run holds nobody back: whatever is due goes before it.
     """
-    in_flight = Run.objects.filter(thread_id=thread_id).in_flight().annotate(now=ClockTimestamp())
-    found: Iterable[Any] = in_flight.only("status", "attempt", "sequence", "not_before")
-    queue = sorted(found, key=lambda run: run.queue_key(run.now))
-    return {run.pk: place for place, run in enumerate(queue) if run.status == RunStatus.PENDING}
+    if not thread_ids:
+        return {}
+    in_flight = Run.objects.filter(thread__in=thread_ids).in_flight().annotate(now=ClockTimestamp())
+    found: Iterable[Any] = in_flight.only("thread_id", "status", "attempt", "sequence", "not_before")
+    queue = sorted(found, key=lambda run: (run.thread_id, *run.queue_key(run.now)))
+    places: dict[UUID, int] = {}
+    before: Counter[UUID] = Counter()
+    for run in queue:
+        if run.status == RunStatus.PENDING:
+            places[run.pk] = before[run.thread_id]
+        before[run.thread_id] += 1
+    return places

@@ -1,6 +1,7 @@
 """Retry: a new run that repeats one that has ended, through the same admission as every other."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from pytest_django import Settings
@@ -26,7 +27,7 @@ pytestmark = pytest.mark.usefixtures("intact")
 OPERATOR = Actor(name="operator:ada", request_id="r-1")
 
 
-def ended(status: RunStatus = RunStatus.ERROR, **spec: object) -> Run:
+def ended(status: RunStatus = RunStatus.ERROR, **spec: Any) -> Run:
     """A run that has ended."""
     return finish(running(make_thread(), **spec), status)
 

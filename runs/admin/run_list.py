@@ -1,0 +1,201 @@
+"""One page of the list of runs: the rows, the way to newer and older ones, and how many there are of each status.
+
+Fast at any number of runs: pages go on from a place in the order and not from a number, and counting stops at
+COUNT_AT_MOST rows or after COUNT_MILLISECONDS.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db import OperationalError, connection, transaction
+from django.db.models import Q, QuerySet
+from django.db.models.fields.json import KeyTextTransform
+from django.db.models.functions import Left
+from django.http import QueryDict
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
+
+from runs.admin.base import COUNT_AT_MOST
+from runs.admin.json_text import masked
+from runs.admin.run_filters import STATUSES, RunFilter
+from runs.admin.words import duration
+from runs.models import Run
+from runs.services.runs import queue_positions_of
+from runs.states import RunStatus
+
+PER_PAGE = 50
+COUNT_MILLISECONDS = 1500
+_ICONS = {"pending": "◷", "running": "▶", "success": "✓", "error": "✕", "timeout": "⧖", "interrupted": "■"}
+# fmt: off
+_SHOWN = (
+    "id", "sequence", "thread_id", "owner__username", "assistant", "status", "multitask_strategy",
+    "attempt", "max_attempts", "worker__host", "leased", "reason", "cancel_action", "cancelled_by",
+    "displaced_by_id", "retry_of_id", "not_before", "dispatched_at", "created_at", "started_at",
+    "finished_at", "deleted_at",
+)
+# fmt: on
+
+
+@dataclass
+class Row:
+    """A run as a line of the list."""
+
+    run: Run
+    now: datetime
+    #: How many runs of its thread go before it; None: it does not wait.
+    place: int | None
+
+    @property
+    def waited(self) -> str:
+        """From its acceptance to its first attempt, or to its end without one, or until now."""
+        return duration((self.run.started_at or self.run.finished_at or self.now) - self.run.created_at)
+
+    @property
+    def ran(self) -> str:
+        """From its first attempt to its end, or until now; empty: it never began."""
+        began = self.run.started_at
+        return "" if began is None else duration((self.run.finished_at or self.now) - began)
+
+    @property
+    def age(self) -> str:
+        """How long ago it was accepted."""
+        return duration(self.now - self.run.created_at)
+
+    @property
+    def icon(self) -> str:
+        """The sign of its status, which does not say it by colour alone."""
+        return _ICONS[self.run.status]
+
+    @property
+    def possible(self) -> list[str]:
+        """The names of the actions that can be done to it now."""
+        fits = {"cancel": self.run.is_in_flight, "retry": self.run.is_terminal, "force_stop": self.run.leased}
+        return [name for name, fit in fits.items() if fit]
+
+    @property
+    def note(self) -> str:
+        """What to know about it in a line: its error, who cancelled it and why, or what it waits for."""
+        run: Any = self.run
+        if run.error_type:
+            return str(masked(f"{run.error_type}: {run.error_message or ''}"))
+        if run.cancelled_by:
+            return _cancellation(run)
+        if run.status == RunStatus.PENDING:
+            return self._waiting()
+        return ""
+
+    def _waiting(self) -> str:
+        if self.run.not_before is not None and self.run.not_before > self.now:
+            return f"scheduled for {self.run.not_before:%Y-%m-%d %H:%M:%S} UTC"
+        if self.place:
+            return f"behind {self.place} of its thread"
+        return "next of its thread" + ("" if self.run.dispatched_at else ", which is not free yet")
+
+
+def _cancellation(run: Run) -> str:
+    how = "rolled back" if run.cancel_action == "rollback" else "cancelled"
+    why = "" if run.reason == f"cancelled by {run.cancelled_by}" else f": {run.reason}"
+    return f"{how} by {run.cancelled_by}{why}"
+
+
+@dataclass
+class RunPage:
+    """A page of the list: its rows, and the places before and after them if there is anything there."""
+
+    rows: list[Row]
+    newer: str = ""
+    older: str = ""
+
+
+def read_page(wanted: RunFilter, query: QueryDict) -> RunPage:
+    """Read the page at the place that the query names: the newest one if it names none that is understood."""
+    before, after = parse_place(query.get("before")), parse_place(query.get("after"))
+    runs: Any = wanted.runs().select_related("owner", "worker").only(*_SHOWN)
+    runs = runs.annotate(
+        error_type=KeyTextTransform("type", "error"), error_message=Left(KeyTextTransform("message", "error"), 300)
+    )
+    if after is not None:
+        found = list(runs.filter(_newer_than(*after)).order_by("created_at", "sequence")[: PER_PAGE + 1])
+        shown = found[:PER_PAGE][::-1]
+        return _page(shown, newer=len(found) > PER_PAGE, older=bool(shown))
+    if before is not None:
+        runs = runs.filter(older_than(*before))
+    found = list(runs.newest_first()[: PER_PAGE + 1])
+    return _page(found[:PER_PAGE], newer=before is not None, older=len(found) > PER_PAGE)
+
+
+def _page(shown: Sequence[Run], *, newer: bool, older: bool) -> RunPage:
+    places = queue_positions_of({run.thread_id for run in shown if run.status == RunStatus.PENDING})
+    now = timezone.now()
+    return RunPage(
+        rows=[Row(run, now, places.get(run.pk)) for run in shown],
+        newer=place_of(shown[0]) if newer and shown else "",
+        older=place_of(shown[-1]) if older and shown else "",
+    )
+
+
+def place_of(run: Run) -> str:
+    """The place of a run in the order of the list, for an address."""
+    return f"{run.created_at.isoformat()}~{run.sequence}"
+
+
+def parse_place(text: str | None) -> tuple[datetime, int] | None:
+    """The place that `place_of` has written; None if it is none."""
+    moment, _, sequence = (text or "").partition("~")
+    try:
+        at = parse_datetime(moment.replace(" ", "+"))
+    except ValueError:
+        return None
+    known = at is not None and at.tzinfo is not None and sequence.isascii() and sequence.isdigit()
+    return (at, int(sequence)) if at and known and len(sequence) < 19 else None  # noqa: PLR2004 - 64 bits
+
+
+def older_than(at: datetime, sequence: int) -> Q:
+    """After this place in the order of the list; in a form that an index answers."""
+    return Q(created_at__lte=at) & (Q(created_at__lt=at) | Q(sequence__lt=sequence))
+
+
+def _newer_than(at: datetime, sequence: int) -> Q:
+    return Q(created_at__gte=at) & (Q(created_at__gt=at) | Q(sequence__gt=sequence))
+
+
+def count_statuses(wanted: RunFilter) -> dict[str, str]:
+    """How many runs of each status the rest of the filter matches, as text; empty if counting took too long."""
+    within = wanted.runs_of_tabs()
+    counts = count_each(within.filter(condition) for condition in STATUSES.values())
+    return dict(zip(STATUSES, map(as_text, counts), strict=True)) if counts else {}
+
+
+def count_each(several: Iterable[QuerySet[Run]]) -> Sequence[int] | None:
+    """Count each of these, up to COUNT_AT_MOST, in one statement; None if it took longer than it may."""
+    parts: list[str] = []
+    values: list[Any] = []
+    for number, rows in enumerate(several):
+        if rows.query.is_empty():
+            parts.append("0")
+            continue
+        sql, params = rows.order_by().values("pk")[:COUNT_AT_MOST].query.sql_with_params()
+        parts.append(f"(SELECT COUNT(*) FROM ({sql}) AS c{number})")  # noqa: S608 - the ORM's
+        values += params
+    try:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(f"SET LOCAL statement_timeout = {COUNT_MILLISECONDS}")
+            cursor.execute(_COUNTING.format(", ".join(parts)), values)
+            found: Sequence[int] = cursor.fetchone()
+            cursor.execute("SET LOCAL statement_timeout TO DEFAULT")
+    except OperationalError as error:
+        if getattr(error.__cause__, "sqlstate", None) != _CANCELLED:
+            raise
+        return None
+    return found
+
+
+_COUNTING = "SELECT {}"
+_CANCELLED = "57014"  # query_canceled: here only by the timeout
+
+
+def as_text(count: int) -> str:
+    """A count that has stopped at its bound says so."""
+    return f"{count:,}+" if count >= COUNT_AT_MOST else f"{count:,}"

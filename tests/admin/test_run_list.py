@@ -1,0 +1,257 @@
+"""The list of runs: filters that combine, a search that says what it understood, pages, counts, budgets."""
+
+import re
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth.models import Permission
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+from django.utils import timezone
+
+from runs.models import Run
+from runs.states import RunStatus
+from tests.support.factories import (
+    cancel,
+    claim,
+    finish,
+    make_actor,
+    make_run,
+    make_thread,
+    make_worker,
+    running,
+)
+
+LIST, ROWS = reverse("admin:runs_run_changelist"), reverse("admin:runs_run_rows")
+MOST_QUERIES = 12
+
+
+def shown(client: Client, **query: str) -> list[str]:
+    """The ids of the runs that the page shows, in its order."""
+    answer = client.get(ROWS, query)
+    assert answer.status_code == 200
+    return re.findall(r'<tr data-run="([^"]+)"', answer.content.decode())
+
+
+def words(client: Client, **query: str) -> str:
+    """What the page says about the search and the filters."""
+    page = client.get(LIST, query).content.decode()
+    found = re.search(r'<p id="understood"[^>]*>(.*?)</p>', page, re.DOTALL)
+    assert found is not None
+    return re.sub(r"<[^>]+>", "", found[1])
+
+
+def ids(*runs: Run) -> list[str]:
+    return [str(run.pk) for run in runs]
+
+
+def test_filters_combine(operator: Client) -> None:
+    ada, ben = make_thread(make_actor("ada")), make_thread(make_actor("ben"))
+    worker = make_worker("host-a")
+    failed = finish(claim(make_run(ada), worker), RunStatus.ERROR)
+    executing = claim(make_run(ada, "interrupt"), worker)
+    other = make_run(ben)
+
+    assert shown(operator) == ids(other, executing, failed)
+    assert shown(operator, status="error") == ids(failed)
+    assert shown(operator, status="active") == ids(other, executing)
+    assert shown(operator, owner="ada") == ids(executing, failed)
+    assert shown(operator, owner="ada", status="running") == ids(executing)
+    assert shown(operator, strategy="interrupt") == ids(executing)
+    assert shown(operator, assistant="echo", strategy="enqueue") == ids(other, failed)
+    assert shown(operator, thread=str(ben.pk)) == ids(other)
+    assert shown(operator, worker=str(worker.pk)) == ids(executing, failed)
+    assert shown(operator, worker="host-a", error="ValueError") == ids(failed)
+    assert shown(operator, error="KeyError") == []
+
+
+def test_filters_of_time(operator: Client) -> None:
+    old, young = make_run(make_thread()), make_run(make_thread())
+    long_ago = timezone.now() - timedelta(hours=2)
+    Run.objects.filter(pk=old.pk).update(created_at=long_ago)
+    assert shown(operator, age="1h") == ids(young)
+    assert shown(operator, age="1d") == ids(young, old)
+    moment = (long_ago + timedelta(minutes=1)).strftime("%Y-%m-%dT%H:%M:%S")
+    assert shown(operator, since=moment) == ids(young)
+    assert shown(operator, until=moment) == ids(old)
+
+
+def test_stopping_runs_have_a_tab(operator: Client) -> None:
+    stopping = cancel(running(make_thread()))
+    cancel(make_run(make_thread()))
+    assert shown(operator, status="stopping") == ids(stopping)
+
+
+@pytest.mark.parametrize(
+    ("query", "complaint"),
+    [
+        ({"status": "asleep"}, "There is no status “asleep”."),
+        ({"strategy": "hope"}, "There is no multitask strategy “hope”."),
+        ({"owner": "nobody"}, "There is no user “nobody”."),
+        ({"thread": "7"}, "“7” is not the id of a thread."),
+        ({"worker": "nowhere"}, "There is no worker on a host “nowhere”."),
+        ({"age": "1y"}, "“1y” is not one of the times to choose from."),
+        ({"since": "yesterday"}, "“yesterday” is not a time such as 2026-11-29T14:00."),
+        ({"until": "2026-13-45T00:00"}, "“2026-13-45T00:00” is not a time such as 2026-11-29T14:00."),
+        ({"colour": "red"}, "There is no filter “colour”."),
+        ({"status": ["error", "running"]}, "The filter “status” is given more than once."),
+        ({"q": "thread:7"}, "Not understood: there is no thread “7”."),
+    ],
+)
+def test_what_is_not_understood_is_said_and_matches_nothing(
+    operator: Client, query: dict[str, str], complaint: str
+) -> None:
+    make_run(make_thread())
+    assert shown(operator, **query) == []
+    assert words(operator, **query).startswith(complaint)
+
+
+def test_search_says_what_it_understood(operator: Client) -> None:
+    run = finish(running(make_thread(make_actor("ada"))), RunStatus.ERROR)
+    for term, understood in (
+        (str(run.pk), f"run id = {run.pk}"),
+        (str(run.thread_id), f"thread = {run.thread_id}"),
+        (str(run.worker_id), f"worker = {run.worker_id}"),
+        ("ada", "owner = ada"),
+        ("echo", "assistant = echo"),
+        ("ValueError", "error type = ValueError"),
+        (f"thread:{run.thread_id}", f"thread = {run.thread_id}"),
+        ("error: ValueError", "error type = ValueError"),
+    ):
+        assert words(operator, q=term) == f"Searching for {understood}."
+        assert shown(operator, q=term) == ids(run)
+    assert shown(operator, q="ada", status="running") == []
+
+
+def test_a_filter_stays_in_every_address_of_the_page(operator: Client) -> None:
+    make_run(make_thread(make_actor("ada")))
+    page = operator.get(ROWS, {"owner": "ada", "status": "pending"}).content.decode()
+    assert 'id="tab-error" href="?status=error&amp;owner=ada"' in page or (
+        'id="tab-error" href="?owner=ada&amp;status=error"' in page
+    )
+    assert 'id="tab-pending" href="?owner=ada&amp;status=pending" aria-current="page"' in page or (
+        'id="tab-pending" href="?status=pending&amp;owner=ada" aria-current="page"' in page
+    )
+
+
+def test_pages_go_on_from_a_place_and_back(operator: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runs.admin.run_list.PER_PAGE", 2)
+    runs = [make_run(make_thread()) for _ in range(5)]
+    Run.objects.update(created_at=timezone.now())  # equal times: the sequence decides
+    newest_first = ids(*runs[::-1])
+
+    first = operator.get(ROWS)
+    assert re.findall(r'<tr data-run="([^"]+)"', first.content.decode()) == newest_first[:2]
+    assert first.context["newer"] == ""
+    second = operator.get(ROWS + first.context["older"])
+    assert re.findall(r'<tr data-run="([^"]+)"', second.content.decode()) == newest_first[2:4]
+    third = operator.get(ROWS + second.context["older"])
+    assert re.findall(r'<tr data-run="([^"]+)"', third.content.decode()) == newest_first[4:]
+    assert third.context["older"] == ""
+    back = operator.get(ROWS + third.context["newer"])
+    assert re.findall(r'<tr data-run="([^"]+)"', back.content.decode()) == newest_first[2:4]
+    start = operator.get(ROWS + back.context["newer"])
+    assert re.findall(r'<tr data-run="([^"]+)"', start.content.decode()) == newest_first[:2]
+    assert start.context["newer"] == ""
+
+
+@pytest.mark.parametrize("place", ["x", "~", "2026-11-29~1", "2026-11-29T00:00:00+00:00~", f"~{'9' * 40}"])
+def test_a_place_that_is_none_is_the_beginning(operator: Client, place: str) -> None:
+    run = make_run(make_thread())
+    assert shown(operator, before=place) == ids(run)
+
+
+def test_tabs_count_within_the_other_filters_and_stop_at_the_bound(
+    operator: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runs.admin.run_list.COUNT_AT_MOST", 2)
+    for _ in range(3):
+        make_run(make_thread(make_actor("ada")))
+    make_run(make_thread(make_actor("ben")))
+    counts = {tab["name"]: tab["count"] for tab in operator.get(ROWS, {"owner": "ada"}).context["tabs"]}
+    assert counts == {
+        "all": "", "active": "2+", "pending": "2+", "running": "0", "success": "0", "error": "0", "timeout": "0",
+        "interrupted": "0", "stopping": "0",
+    }  # fmt: skip
+    counts = {tab["name"]: tab["count"] for tab in operator.get(ROWS, {"owner": "ben"}).context["tabs"]}
+    assert counts["pending"] == "1"
+
+
+def test_counts_that_take_too_long_are_left_out_and_the_list_is_shown(
+    operator: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run(make_thread())
+    monkeypatch.setattr("runs.admin.run_list.COUNT_MILLISECONDS", 1)
+    slow = "SELECT COUNT(*) FROM (SELECT pg_sleep(1))"
+    monkeypatch.setattr("runs.admin.run_list._COUNTING", slow + " AS slept; SELECT {}")
+    assert {tab["count"] for tab in operator.get(ROWS).context["tabs"]} == {""}
+    assert shown(operator) == ids(run)
+
+
+@pytest.mark.parametrize("query", [{}, {"q": "7c9e6679-7425-40de-944b-e07fc1f90ae7"}, {"q": "words"}, {"owner": "ada"}])
+def test_a_page_of_any_size_reads_at_most_twelve_statements_as_a_viewer(query: dict[str, str]) -> None:
+    viewer = make_viewer()
+    make_run(make_thread(make_actor("ada")))
+    counts = []
+    for more in (0, 30):
+        for _ in range(more):
+            make_run(make_thread(make_actor("ada")))
+        with CaptureQueriesContext(connection) as captured:
+            assert viewer.get(LIST, query).status_code == 200
+        counts.append(len(captured))
+    assert counts[0] == counts[1]
+    assert counts[0] <= MOST_QUERIES
+
+
+def test_no_statement_counts_without_a_bound(operator: Client) -> None:
+    make_run(make_thread())
+    with CaptureQueriesContext(connection) as captured:
+        operator.get(LIST)
+    counting = [query["sql"] for query in captured if "COUNT(" in query["sql"]]
+    assert len(counting) == 1
+    assert counting[0].count("COUNT(*)") == counting[0].count("LIMIT 10000)")
+
+
+def make_viewer(*permissions: str) -> Client:
+    """Somebody who may see runs, and what else is named."""
+    user = make_actor("viewer").owner
+    user.is_staff = True
+    user.save()
+    user.user_permissions.set(Permission.objects.filter(codename__in=["view_run", *permissions]))
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+def test_the_place_in_the_queue_and_who_cancelled_and_why(operator: Client) -> None:
+    thread = make_thread()
+    executing = running(thread)
+    first, second = make_run(thread), make_run(thread)
+    notes = {str(row.run.pk): row.note for row in operator.get(ROWS).context["page"].rows}
+    assert notes[str(first.pk)] == "behind 1 of its thread"
+    assert notes[str(second.pk)] == "behind 2 of its thread"
+    cancel(executing)
+    notes = {str(row.run.pk): row.note for row in operator.get(ROWS).context["page"].rows}
+    assert notes[str(executing.pk)] == "cancelled by system/test"
+    assert notes[str(first.pk)] == "next of its thread, which is not free yet"
+
+
+@pytest.mark.parametrize("path", [LIST, ROWS])
+def test_only_those_who_may_see_runs_do(path: str) -> None:
+    user = make_actor("staff").owner
+    user.is_staff = True
+    user.save()
+    client = Client()
+    client.force_login(user)
+    assert client.get(path).status_code == 403
+    assert Client().get(path).status_code == 302
+
+
+def test_the_policy_is_the_console_s_alone(operator: Client) -> None:
+    policy = operator.get(LIST)["Content-Security-Policy"]
+    assert "script-src 'self' 'unsafe-eval';" in policy
+    assert "default-src 'none'" in policy
+    for path in ("/ok", "/docs", "/playground/"):
+        assert "unsafe-eval" not in operator.get(path).headers.get("Content-Security-Policy", "")

@@ -88,7 +88,9 @@ def _present_cards(now: Overview) -> list[dict[str, Any]]:
         {
             "title": "Oldest pending",
             "value": _span(oldest),
-            "detail": f"since {date(waiting.oldest, 'M j, H:i:s')} UTC" if waiting.oldest else "nothing waits that is due",
+            "detail": f"since {date(waiting.oldest, 'M j, H:i:s')} UTC"
+            if waiting.oldest
+            else "nothing waits that is due",
             "warning": "No worker is alive: start one." if nobody else "",
         },
         {
@@ -122,14 +124,22 @@ def _past_cards(past: Trends) -> list[dict[str, Any]]:
 
 
 def _times_card(title: str, times: Times, what: str) -> dict[str, Any]:
-    return {"title": title, "value": _span(times.p50), "detail": f"p50; p95 {_span(times.p95)}. {times.count:,} runs, {what}"}
+    return {
+        "title": title,
+        "value": _span(times.p50),
+        "detail": f"p50; p95 {_span(times.p95)}. {times.count:,} runs, {what}",
+    }
 
 
 def _span(value: timedelta | float | None) -> str:
     if value is None:
         return "–"
     span = value if isinstance(value, timedelta) else timedelta(seconds=value)
-    return duration(span) if span >= timedelta(seconds=1) else f"{max(span, timedelta()) / timedelta(milliseconds=1):.0f} ms"
+    return (
+        duration(span)
+        if span >= timedelta(seconds=1)
+        else f"{max(span, timedelta()) / timedelta(milliseconds=1):.0f} ms"
+    )
 
 
 def _percent(part: int, whole: int) -> str:
@@ -137,7 +147,9 @@ def _percent(part: int, whole: int) -> str:
 
 
 def _label(step: Step, window: Window) -> str:
-    return date(step.start, "H:i:s" if window.step.seconds % 60 else "H:i" if window.step.seconds < 3600 else "M j, H:i")  # noqa: PLR2004
+    return date(
+        step.start, "H:i:s" if window.step.seconds % 60 else "H:i" if window.step.seconds < 3600 else "M j, H:i"
+    )  # noqa: PLR2004
 
 
 def _charts(past: Trends) -> dict[str, Any]:

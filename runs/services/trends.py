@@ -89,7 +89,9 @@ def trends(window: Window, *, now: datetime, waiting: int) -> Trends:
     steps = [_step(start, start, created, finished, started) for start in starts]
     _fill_depths(steps, finished, waiting)
     whole = _step(None, starts[0], created, finished, started)
-    return Trends(window, steps, whole, is_cut=MAX_RUNS in (whole.created, sum(whole.finished.values()), whole.waited.count))
+    return Trends(
+        window, steps, whole, is_cut=MAX_RUNS in (whole.created, sum(whole.finished.values()), whole.waited.count)
+    )
 
 
 def _first(window: Window, now: datetime) -> datetime:

@@ -2,7 +2,18 @@
 
 from runs.models import Run
 from runs.services.waiting import Obstacle, thread_queue
-from tests.support.factories import cancel, claim, expire, finish, leave, make_run, make_thread, make_worker, running, stored
+from tests.support.factories import (
+    cancel,
+    claim,
+    expire,
+    finish,
+    leave,
+    make_run,
+    make_thread,
+    make_worker,
+    running,
+    stored,
+)
 
 
 def test_a_thread_without_runs_in_flight_waits_for_nothing() -> None:

@@ -22,6 +22,9 @@ admin.site.index_template = "runs/console/dashboard.html"
 DEFAULT_WINDOW = "1h"
 #: How often the page is refreshed while it is looked at: what moves slowly and costs more, less often.
 REFRESH_SECONDS = {"15m": 5, "1h": 10, "1d": 30, "7d": 120}
+#: Where there is no number to show.
+NOTHING = "-"
+HOUR = timedelta(hours=1)
 #: Asks for what is refreshed and nothing around it.
 FRAGMENT = "X-Fragment"
 #: From the bottom of the stack to its top.
@@ -64,7 +67,7 @@ def _queues() -> list[tuple[str, int]] | None:
     """Celery's queues with how many messages they hold; None if the broker cannot be asked."""
     try:
         return list(broker.queue_depths().items())
-    except Exception as error:  # noqa: BLE001 - whatever it is, the rest of the page is as true as before
+    except Exception as error:
         logger.warning("the broker does not say how deep its queues are: %s", error)
         return None
 
@@ -96,7 +99,8 @@ def _present_cards(now: Overview) -> list[dict[str, Any]]:
         {
             "title": "Executing",
             "value": f"{executing.used:,} of {executing.capacity:,}",
-            "detail": f"{executing.running:,} running, {executing.stopping:,} stopping, {executing.workers:,} workers alive",
+            "detail": f"{executing.running:,} running, {executing.stopping:,} stopping, "
+            f"{executing.workers:,} workers alive",
             "warning": f"{executing.expired} expired: about to be buried." if executing.expired else "",
             "share": min(100, round(100 * executing.used / executing.capacity)) if executing.capacity else 0,
             "link": ("runs_worker_changelist", "state=alive"),
@@ -133,7 +137,7 @@ def _times_card(title: str, times: Times, what: str) -> dict[str, Any]:
 
 def _span(value: timedelta | float | None) -> str:
     if value is None:
-        return "–"
+        return NOTHING
     span = value if isinstance(value, timedelta) else timedelta(seconds=value)
     return (
         duration(span)
@@ -143,13 +147,13 @@ def _span(value: timedelta | float | None) -> str:
 
 
 def _percent(part: int, whole: int) -> str:
-    return f"{100 * part / whole:.1f} %" if whole else "–"
+    return f"{100 * part / whole:.1f} %" if whole else NOTHING
 
 
 def _label(step: Step, window: Window) -> str:
-    return date(
-        step.start, "H:i:s" if window.step.seconds % 60 else "H:i" if window.step.seconds < 3600 else "M j, H:i"
-    )  # noqa: PLR2004
+    if window.step > HOUR:
+        return date(step.start, "M j, H:i")
+    return date(step.start, "H:i" if window.step.seconds % 60 == 0 else "H:i:s")
 
 
 def _charts(past: Trends) -> dict[str, Any]:
@@ -177,7 +181,7 @@ def _table_row(step: Step) -> list[str]:
         date(step.start, "M j, H:i:s"),
         f"{step.created:,}",
         *(f"{step.finished[status]:,}" for status in ENDINGS),
-        "–" if (failed := _failed_percent(step)) is None else f"{failed:.1f} %",
+        NOTHING if (failed := _failed_percent(step)) is None else f"{failed:.1f} %",
         *(_span(time) for times in (step.waited, step.took) for time in (times.p50, times.p95)),
         f"{step.depth:,}",
     ]

@@ -14,7 +14,7 @@ from runs.services.waiting import Obstacle, ThreadQueue, thread_queue
 from runs.states import ThreadStatus
 
 MOST_SHOWN = 20
-_RUN_COLUMNS = "id assistant status multitask_strategy attempt leased created_at finished_at".split()
+_RUN_COLUMNS = ["id", "assistant", "status", "multitask_strategy", "attempt", "leased", "created_at", "finished_at"]
 
 
 @require_safe
@@ -48,8 +48,8 @@ def explain(thread: Thread, queue: ThreadQueue) -> str:
     """Why no new run of the thread executes, and what will end that, in a sentence or two."""
     if queue.obstacle == Obstacle.RUNNING and queue.is_lost:
         return (
-            "A run executes on a worker that does not renew its lease. The scheduler buries the worker and recovers the "
-            "run; if this lasts, no scheduler is running."
+            "A run executes on a worker that does not renew its lease. The scheduler buries the worker and recovers "
+            "the run; if this lasts, no scheduler is running."
         )
     if queue.obstacle != Obstacle.NOTHING:
         return _REASONS[queue.obstacle]

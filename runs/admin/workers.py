@@ -4,8 +4,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Count, F, IntegerField, OuterRef, Prefetch, Q, QuerySet, Subquery
-from django.db.models.functions import Coalesce
+from django.db.models import F, Prefetch, Q, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html_join
@@ -55,11 +54,9 @@ class WorkerAdmin(ReadOnlyAdmin):
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Worker]:
-        """With the database's time, how many runs each holds, and which, for those rows that are shown."""
+        """With the database's time, and with the runs that each holds, for those rows that are shown."""
         held = Run.objects.leased().only(*_HELD_COLUMNS).order_by("started_at")
-        counted = Run.objects.leased().filter(worker=OuterRef("pk")).order_by().values("worker")
-        used = Subquery(counted.annotate(used=Count("pk")).values("used"), output_field=IntegerField())
-        workers: QuerySet[Worker] = super().get_queryset(request).annotate(now=ClockTimestamp(), used=Coalesce(used, 0))
+        workers: QuerySet[Worker] = super().get_queryset(request).annotate(now=ClockTimestamp())
         return workers.prefetch_related(Prefetch("runs", held, to_attr="held"))
 
     def get_ordering(self, request: HttpRequest) -> Any:
@@ -76,7 +73,7 @@ class WorkerAdmin(ReadOnlyAdmin):
     @display(description="Places taken")
     def places(self, worker: Any) -> str:
         """Runs that it holds, of those that it can."""
-        return f"{worker.used} of {worker.capacity}"
+        return f"{len(worker.held)} of {worker.capacity}"
 
     @display(description="Executes")
     def executes(self, worker: Any) -> str:
@@ -85,7 +82,7 @@ class WorkerAdmin(ReadOnlyAdmin):
             (reverse("admin:runs_run_change", args=[run.pk]), _word(run), _since(run, worker.now))
             for run in worker.held
         )
-        return format_html_join("", '<div><a href="{}">{}</a> {}</div>', lines) or "–"
+        return format_html_join("", '<div><a href="{}">{}</a> {}</div>', lines) or "-"
 
     @display(description="Last heartbeat")
     def heartbeat(self, worker: Any) -> str:

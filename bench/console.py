@@ -109,6 +109,7 @@ def measure(repeats: int) -> Iterator[dict[str, Any]]:
     for name, address in list(pages()):
         with CaptureQueriesContext(connection) as captured:
             answer = client.get(address)
+            statements = len(captured)
         if answer.status_code != 200:  # noqa: PLR2004
             raise SystemExit(f"{address}: {answer.status_code}")
         times = []
@@ -116,7 +117,7 @@ def measure(repeats: int) -> Iterator[dict[str, Any]]:
             began = time.perf_counter()
             client.get(address)
             times.append(time.perf_counter() - began)
-        yield {"page": name, "statements": len(captured), "n": repeats, **percentiles(times)}
+        yield {"page": name, "statements": statements, "n": repeats, **percentiles(times)}
 
 
 def main() -> None:

@@ -55,6 +55,7 @@ def queue_depths() -> dict[str, int]:
 
 def _depth(connection: Connection, name: str) -> int:
     """A queue that nobody has declared yet, or that is empty in Redis, is not found. That costs the channel."""
+    channel: Any
     with connection.channel() as channel:
         try:
             return int(channel.queue_declare(name, passive=True).message_count)

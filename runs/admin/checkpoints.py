@@ -32,22 +32,22 @@ class CheckpointAdmin(ReadOnlyAdmin):
 
     fields = readonly_fields = ("id", "thread", "run", "attempt", "step", "parent", "created_at", *_JSON)
 
-    @display(description="Values")
+    @display(description="Values")  # type: ignore[untyped-decorator]
     def shown_values(self, checkpoint: Checkpoint) -> str:
         """The state, masked and of a bounded size, as everything below."""
         return _readable(checkpoint.values)
 
-    @display(description="Next")
+    @display(description="Next")  # type: ignore[untyped-decorator]
     def shown_next(self, checkpoint: Checkpoint) -> str:
         """What would execute next."""
         return _readable(checkpoint.next)
 
-    @display(description="Interrupts")
+    @display(description="Interrupts")  # type: ignore[untyped-decorator]
     def shown_interrupts(self, checkpoint: Checkpoint) -> str:
         """What waits for an answer."""
         return _readable(checkpoint.interrupts)
 
-    @display(description="Metadata")
+    @display(description="Metadata")  # type: ignore[untyped-decorator]
     def shown_metadata(self, checkpoint: Checkpoint) -> str:
         """Where it came from."""
         return _readable(checkpoint.metadata)

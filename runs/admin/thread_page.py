@@ -20,8 +20,9 @@ _RUN_COLUMNS = ["id", "assistant", "status", "multitask_strategy", "attempt", "l
 @require_safe
 def thread_page(request: HttpRequest, object_id: str, site_context: dict[str, Any]) -> HttpResponse:
     """Read in a handful of statements, however long the thread's history is."""
-    thread = Thread.objects.select_related("owner", "head").filter(pk=as_uuid(object_id)).first()
-    if thread is None:
+    thread_id = as_uuid(object_id)
+    thread = thread_id and Thread.objects.select_related("owner", "head").filter(pk=thread_id).first()
+    if not thread:
         raise Http404
     queue = thread_queue(thread.pk)
     checkpoints = thread.checkpoints.order_by("-id").only("id", "step", "run_id", "attempt", "created_at", "thread_id")

@@ -53,22 +53,22 @@ class ThreadAdmin(ReadOnlyAdmin):
         threads: QuerySet[Thread] = super().get_queryset(request).defer("metadata", "config", "error")
         return threads.prefetch_related(Prefetch("runs", unsettled.only(*columns), to_attr="unsettled"))
 
-    @display(description="Status", label=STATUS_LABELS)
+    @display(description="Status", label=STATUS_LABELS)  # type: ignore[untyped-decorator]
     def shown_status(self, thread: Thread) -> str:
         """In colour."""
         return thread.status
 
-    @display(description="Busy since")
+    @display(description="Busy since")  # type: ignore[untyped-decorator]
     def busy_since(self, thread: Any) -> Any:
         """When the oldest run in flight was accepted."""
         return min((run.created_at for run in thread.unsettled if run.is_in_flight), default=None)
 
-    @display(description="Waiting")
+    @display(description="Waiting")  # type: ignore[untyped-decorator]
     def queue_length(self, thread: Any) -> int:
         """Pending runs."""
         return sum(run.status == RunStatus.PENDING for run in thread.unsettled)
 
-    @display(description="Executing")
+    @display(description="Executing")  # type: ignore[untyped-decorator]
     def executing(self, thread: Any) -> str | None:
         """The run that a worker holds."""
         run = next((run for run in thread.unsettled if run.leased), None)

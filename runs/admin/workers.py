@@ -63,19 +63,19 @@ class WorkerAdmin(ReadOnlyAdmin):
         """Who has not been buried is what people come for."""
         return (F("buried_at").desc(nulls_first=True), "-started_at")
 
-    @display(description="State", label=STATE_LABELS)
+    @display(description="State", label=STATE_LABELS)  # type: ignore[untyped-decorator]
     def state(self, worker: Any) -> str:
         """Alive; expired: its lease has run out, it is about to be buried; buried: its runs were recovered."""
         if worker.buried_at is not None:
             return BURIED
         return EXPIRED if worker.expires_at < worker.now else ALIVE
 
-    @display(description="Places taken")
+    @display(description="Places taken")  # type: ignore[untyped-decorator]
     def places(self, worker: Any) -> str:
         """Runs that it holds, of those that it can."""
         return f"{len(worker.held)} of {worker.capacity}"
 
-    @display(description="Executes")
+    @display(description="Executes")  # type: ignore[untyped-decorator]
     def executes(self, worker: Any) -> str:
         """The runs that it holds, and since when."""
         lines = (
@@ -84,7 +84,7 @@ class WorkerAdmin(ReadOnlyAdmin):
         )
         return format_html_join("", '<div><a href="{}">{}</a> {}</div>', lines) or "-"
 
-    @display(description="Last heartbeat")
+    @display(description="Last heartbeat")  # type: ignore[untyped-decorator]
     def heartbeat(self, worker: Any) -> str:
         """How long ago it renewed its lease, reckoned from when the lease ends."""
         renewed = worker.expires_at - timedelta(seconds=runs_settings().LEASE_SECONDS)

@@ -132,7 +132,13 @@ _Rows = Mapping[datetime | None, tuple[Any, ...]]
 
 
 def _read(sql: str, window: Window, now: datetime) -> _Rows:
-    values = {"step": window.step, "origin": _ORIGIN, "since": _first(window, now), "now": now, "limit": MAX_RUNS}
+    values: dict[str, Any] = {
+        "step": window.step,
+        "origin": _ORIGIN,
+        "since": _first(window, now),
+        "now": now,
+        "limit": MAX_RUNS,
+    }
     with connection.cursor() as cursor:
         cursor.execute(sql, values)
         return {step: tuple(found) for step, *found in cursor.fetchall()}

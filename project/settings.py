@@ -14,6 +14,9 @@ env = environ.Env()
 RUNYARD_HOME = Path(env.str("RUNYARD_HOME", default=str(BASE_DIR / ".runyard"))).expanduser()
 env.read_env(str(RUNYARD_HOME / "env"))
 
+# Heartbeats and counters that the processes of this machine share; in a container with a read-only image under /tmp.
+RUNYARD_STATE_DIR = Path(env.str("RUNYARD_STATE_DIR", default=str(RUNYARD_HOME / "state")))
+
 DEBUG = env.bool("DEBUG", default=False)
 SECRET_KEY = env.str("SECRET_KEY")
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
@@ -116,7 +119,7 @@ WHITENOISE_AUTOREFRESH = False
 if env.bool("BEHIND_HTTPS", default=False):
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
-    SECURE_REDIRECT_EXEMPT = [r"^ok$"]  # health checks come from inside, without TLS
+    SECURE_REDIRECT_EXEMPT = [r"^(ok|health/(live|ready)|metrics)$"]  # health checks come from inside, without TLS
     SECURE_HSTS_SECONDS = env.int("SECURE_HSTS_SECONDS", default=31_536_000)
     SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = True
 
@@ -182,6 +185,7 @@ SPECTACULAR_SETTINGS = {
         "DisconnectMode": "runs.states.DisconnectMode",
         "OnCompletion": "runs.states.OnCompletion",
         "OnCompletionOnThread": [("keep", "keep")],
+        "UpOrDown": [("up", "up"), ("down", "down")],
     },
 }
 

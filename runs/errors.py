@@ -135,6 +135,12 @@ class Fenced(RunError):
     code = "fenced"
 
 
+class StateUpdateLate(RunError):
+    """No worker was free to compute the new state in time, so it was not changed. Try again."""
+
+    code = "state_update_late"
+
+
 class OutcomeUnknown(RunError):
     """The database did not confirm the commit. Look the run up before you send the request again."""
 

@@ -73,6 +73,10 @@ class Run(models.Model):
     #: The head when the first attempt was claimed; null with attempt >= 1: the thread was empty.
     base = models.ForeignKey("runs.Checkpoint", null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
     rolled_back_at = models.DateTimeField(null=True, blank=True)
+    #: checkpoint id -> {"next", "interrupts", "tasks"} of others' checkpoints before this run's tasks changed them.
+    overwritten = models.JSONField(default=dict, blank=True)
+    #: It was rolled back and LangGraph's tables hold nothing of it any more.
+    purged = models.BooleanField(default=False)
 
     #: Number of the latest attempt, and the fence token of whatever it writes.
     attempt = models.IntegerField(default=0)
@@ -169,6 +173,11 @@ class Run(models.Model):
             models.Index(fields=["worker"], condition=Q(leased=True), name="runs_run_held"),
             models.Index(fields=["timeout_at"], condition=Q(status=RunStatus.RUNNING), name="runs_run_deadline"),
             models.Index(fields=["deleted_at"], condition=Q(deleted_at__isnull=False), name="runs_run_deleted"),
+            models.Index(
+                fields=["rolled_back_at"],
+                condition=Q(rolled_back_at__isnull=False, purged=False),
+                name="runs_run_given_up",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('runs', '0004_last_frame'),
+        ('runs', '0005_graphs'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

@@ -14,7 +14,8 @@ JS := tests/contract/javascript
 
 .DEFAULT_GOAL := help
 .PHONY: help up demo test test-contract test-browser test-races test-revoke test-crashes test-rabbitmq test-streams \
-	bench bench-streams bench-latency format lint types imports migrations deploy-check schema schema-check check clean
+	bench bench-streams bench-latency bench-console format lint types imports migrations deploy-check schema schema-check \
+	check clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 15
@@ -57,6 +58,9 @@ bench-streams: $(DEV) ## what idle streams cost (ARGS="--streams 1000 --json"); 
 
 bench-latency: $(DEV) ## how long create, start, wait and cancel take (ARGS="--count 100 --json")
 	@$(PY) -m bench.latency $(ARGS)
+
+bench-console: $(DEV) ## how long the console's pages take with 1,000,000 runs (ARGS="--runs 10000 --events 50000")
+	@$(PY) -m bench.console $(ARGS)
 
 format: $(DEV) ## rewrite the code in the house style
 	@$(PY) -m ruff format .

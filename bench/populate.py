@@ -86,8 +86,8 @@ def _owners(cursor: Any) -> int:
     cursor.execute("SELECT coalesce(max(id), 0) + 1 FROM auth_user")
     first = int(cursor.fetchone()[0])
     cursor.execute(
-        "INSERT INTO auth_user (id, username, password, first_name, last_name, email, is_staff, is_superuser, is_active, "
-        "date_joined) SELECT id, 'customer-' || id, '!', '', '', '', false, false, true, now() "
+        "INSERT INTO auth_user (id, username, password, first_name, last_name, email, is_staff, is_superuser, "
+        "is_active, date_joined) SELECT id, 'customer-' || id, '!', '', '', '', false, false, true, now() "
         "FROM generate_series(%s, %s) id",
         [first, first + OWNERS - 1],
     )

@@ -62,7 +62,8 @@ SELECT n, thread, place, ending, created, started, duration,
        pg_temp.uuid7(created, n) AS run_id, pg_temp.uuid6(started + duration, n) AS checkpoint_id,
        pg_temp.worker((n %% %(hosts)s),
                       CASE WHEN is_new THEN %(days)s - 1
-                           ELSE least(%(days)s - 1, floor(%(days)s * (n - 1)::float8 / %(runs)s)) END::bigint) AS worker_id,
+                           ELSE least(%(days)s - 1,
+                               floor(%(days)s * (n - 1)::float8 / %(runs)s)) END::bigint) AS worker_id,
        count(*) FILTER (WHERE ending = 'success') OVER own AS steps,
        max(n) FILTER (WHERE ending = 'success') OVER before AS base_n
 FROM fated
@@ -90,7 +91,8 @@ SELECT pg_temp.worker(host, day), format('worker-%%s.example', host + 1), %(vers
        began, CASE WHEN is_last THEN %(now)s + interval '1 day' ELSE ended END, CASE WHEN NOT is_last THEN ended END
 FROM generate_series(0, %(hosts)s - 1) host, generate_series(0, %(days)s - 1) day,
      LATERAL (SELECT %(now)s - %(span)s * (1 - day::float8 / %(days)s) AS began,
-                     %(now)s - %(span)s * (1 - (day + 1)::float8 / %(days)s) AS ended, day = %(days)s - 1 AS is_last) life
+                     %(now)s - %(span)s * (1 - (day + 1)::float8 / %(days)s) AS ended,
+                         day = %(days)s - 1 AS is_last) life
 """
 
 THREADS = """
@@ -102,7 +104,8 @@ FROM plan_threads ORDER BY begun
 RUNS = """
 INSERT INTO runs_run (id, sequence, thread_id, owner_id, assistant, status, multitask_strategy, on_disconnect,
     on_completion, metadata, kwargs, model_name, usage, message_count, first_message, last_message, error, reason,
-    cancel_action, cancelled_by, cancelled_at, base_id, rolled_back_at, attempt, kept_from_attempt, crashes, max_attempts,
+    cancel_action, cancelled_by, cancelled_at, base_id, rolled_back_at, attempt, kept_from_attempt, crashes,
+        max_attempts,
     worker_id, leased, timeout_seconds, timeout_at, not_before, dispatched_at, dispatches, started_at, finished_at,
     created_at, updated_at)
 SELECT run_id, n, thread_id, owner_id,
@@ -111,7 +114,8 @@ SELECT run_id, n, thread_id, owner_id,
     (ARRAY['reject', 'reject', 'enqueue', 'enqueue', 'interrupt', 'rollback'])[1 + floor(6 * pg_temp.chance(n, 10))],
     CASE WHEN pg_temp.chance(n, 11) < 0.5 THEN 'cancel' ELSE 'continue' END, 'keep',
     jsonb_build_object('customer', n %% 5000),
-    jsonb_build_object('input', jsonb_build_object('question', 'What has become of order ' || n || '?', 'language', 'en'),
+    jsonb_build_object('input', jsonb_build_object('question', 'What has become of order ' || n || '?', 'language',
+        'en'),
                        'stream_mode', jsonb_build_array('values')),
     CASE WHEN attempts > 0 THEN 'model-' || n %% 3 END,
     CASE WHEN attempts > 0 THEN jsonb_build_object('input_tokens', 200 + n %% 800, 'output_tokens', n %% 400,
@@ -123,7 +127,8 @@ SELECT run_id, n, thread_id, owner_id,
         WHEN 'error' THEN jsonb_build_object(
             'type', (ARRAY['ValueError', 'TimeoutError', 'ConnectionError', 'KeyError'])[1 + n %% 4],
             'message', 'order ' || n || ' is not known',
-            'traceback', 'Traceback (most recent call last):\n' || repeat('  File "assistant.py", line 42, in answer\n', 8))
+            'traceback',
+                'Traceback (most recent call last):\n' || repeat('  File "assistant.py", line 42, in answer\n', 8))
         WHEN 'timeout' THEN jsonb_build_object('type', 'RunTimedOut', 'traceback', '',
             'message', 'The run exceeded its time limit.') END,
     CASE ending WHEN 'success' THEN 'finished' WHEN 'error' THEN 'finished' WHEN 'timeout' THEN 'time limit exceeded'
@@ -135,9 +140,11 @@ SELECT run_id, n, thread_id, owner_id,
     attempts, greatest(attempts, 1), 0, 3,
     CASE WHEN attempts > 0 THEN plan.worker_id END, ending IN ('running', 'stopping'),
     CASE WHEN ending = 'timeout' THEN greatest(extract(epoch FROM duration), 0.001) ELSE 3600 END,
-    CASE WHEN ending = 'running' THEN %(now)s + interval '1 hour' WHEN attempts > 0 THEN started + interval '1 hour' END,
+    CASE WHEN ending = 'running' THEN %(now)s + interval '1 hour' WHEN attempts > 0 THEN started + interval '1 hour'
+        END,
     CASE WHEN ending = 'pending' AND place > 1 AND n %% 20 = 0 THEN %(now)s + interval '1 hour' * (1 + n %% 10) END,
-    CASE WHEN ending = 'pending' AND place = 1 THEN created END, CASE WHEN ending = 'pending' AND place = 1 THEN 1 ELSE 0 END,
+    CASE WHEN ending = 'pending' AND place = 1 THEN created END,
+        CASE WHEN ending = 'pending' AND place = 1 THEN 1 ELSE 0 END,
     CASE WHEN attempts > 0 THEN started END,
     CASE WHEN ending NOT IN ('pending', 'running') THEN finished END,
     created, CASE WHEN ending = 'pending' THEN created WHEN ending = 'running' THEN started ELSE finished END
@@ -150,12 +157,15 @@ ORDER BY n
 """
 
 CHECKPOINTS = """
-INSERT INTO runs_checkpoint (id, thread_id, parent_id, run_id, attempt, step, "values", next, interrupts, metadata, created_at)
-SELECT checkpoint_id, thread_id, (SELECT checkpoint_id FROM plan earlier WHERE earlier.n = plan.base_n), run_id, attempts,
+INSERT INTO runs_checkpoint (id, thread_id, parent_id, run_id, attempt, step, "values", next, interrupts, metadata,
+    created_at)
+SELECT checkpoint_id, thread_id, (SELECT checkpoint_id FROM plan earlier WHERE earlier.n = plan.base_n), run_id,
+    attempts,
     steps - 1,
     jsonb_build_object('messages', jsonb_build_array(
         jsonb_build_object('type', 'human', 'content', 'What has become of order ' || n || '?'),
-        jsonb_build_object('type', 'ai', 'content', 'It was sent on Monday and should be with you within three days.'))),
+        jsonb_build_object('type', 'ai', 'content',
+            'It was sent on Monday and should be with you within three days.'))),
     '[]', '{}', jsonb_build_object('source', 'loop', 'step', steps - 1), finished
 FROM plan JOIN plan_threads USING (thread)
 WHERE n BETWEEN %(first)s AND %(last)s AND ending = 'success' ORDER BY n
@@ -166,7 +176,8 @@ EVENTS = """
 INSERT INTO runs_runevent (run_id, from_status, to_status, attempt, actor, reason, request_id, at)
 SELECT run_id, event.from_status, event.to_status, event.attempt, event.actor, event.reason, event.request_id, event.at
 FROM plan JOIN plan_threads USING (thread), LATERAL (
-    SELECT NULL AS from_status, 'pending' AS to_status, 0 AS attempt, 'api-key:bench' || owner_id AS actor, '' AS reason,
+    SELECT NULL AS from_status, 'pending' AS to_status, 0 AS attempt, 'api-key:bench' || owner_id AS actor,
+        '' AS reason,
            md5(n::text) AS request_id, created AS at, 0 AS rank
     UNION ALL
     SELECT 'pending', 'running', each, 'system/worker', 'claimed by worker ' || worker_id, '',
@@ -180,7 +191,8 @@ FROM plan JOIN plan_threads USING (thread), LATERAL (
     SELECT CASE WHEN ending = 'unwanted' THEN 'pending' ELSE 'running' END,
            CASE WHEN ending IN ('stopped', 'unwanted', 'stopping') THEN 'interrupted' ELSE ending END, attempts,
            CASE WHEN ending IN ('stopped', 'unwanted', 'stopping') THEN 'user:operator' ELSE 'system/worker' END,
-           CASE ending WHEN 'success' THEN 'finished' WHEN 'error' THEN 'finished' WHEN 'timeout' THEN 'time limit exceeded'
+           CASE ending WHEN 'success' THEN 'finished' WHEN 'error' THEN 'finished' WHEN 'timeout' THEN
+               'time limit exceeded'
                        ELSE 'cancelled' END, '', finished, 3
     WHERE ending NOT IN ('pending', 'running')
     UNION ALL
@@ -206,7 +218,8 @@ UPDATE runs_thread SET head_id = head.checkpoint_id, state_updated_at = coalesce
     error = CASE WHEN NOT is_busy AND last.ending IN ('error', 'timeout')
                  THEN (SELECT jsonb_build_object('error', run.error -> 'type', 'message', run.error -> 'message')
                        FROM runs_run run WHERE run.id = last.run_id) END
-FROM plan_threads LEFT JOIN plan head ON head.n = plan_threads.head_n LEFT JOIN plan last ON last.n = plan_threads.last_n
+FROM plan_threads LEFT JOIN plan head ON head.n = plan_threads.head_n LEFT JOIN plan last ON last.n =
+    plan_threads.last_n
 WHERE runs_thread.id = plan_threads.thread_id
 """
 

@@ -147,6 +147,7 @@ UNFOLD = {
     "SITE_URL": None,
     "SHOW_VIEW_ON_SITE": False,
     "ENVIRONMENT": "runs.admin.site.environment",
+    "DASHBOARD_CALLBACK": "runs.admin.dashboard.dashboard",
     "SIDEBAR": {"command_search": True, "navigation": "runs.admin.site.navigation"},
 }
 

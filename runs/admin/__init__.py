@@ -1,5 +1,6 @@
 """The operators' view of the tables. Read-only, but for API keys and users: runs are changed through the services."""
 
+from runs.admin import dashboard
 from runs.admin.access import ApiKeyAdmin, IdempotencyKeyAdmin
 from runs.admin.checkpoints import CheckpointAdmin
 from runs.admin.runs import RunAdmin, RunEventAdmin
@@ -17,4 +18,5 @@ __all__ = [
     "RunEventAdmin",
     "ThreadAdmin",
     "WorkerAdmin",
+    "dashboard",
 ]

@@ -1,35 +1,113 @@
-"""Workers."""
+"""Workers: who is alive, and what they execute, from the rows that they renew themselves."""
+
+from datetime import datetime, timedelta
+from typing import Any
 
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import F, Prefetch, Q, QuerySet
 from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html_join
+from unfold.decorators import display
 
-from runs.admin.base import ReadOnlyAdmin, ReadOnlyInline
-from runs.models import Run, Worker
+from runs.admin.base import ReadOnlyAdmin
+from runs.admin.words import duration
+from runs.conf import runs_settings
+from runs.models import ClockTimestamp, Run, Worker
+from runs.services.waiting import attempt_began
+
+ALIVE, EXPIRED, BURIED = "alive", "expired", "buried"
+STATE_LABELS = {ALIVE: "success", EXPIRED: "warning", BURIED: "danger"}
+_STATES = {
+    ALIVE: Q(buried_at=None, expires_at__gte=ClockTimestamp()),
+    EXPIRED: Q(buried_at=None, expires_at__lt=ClockTimestamp()),
+    BURIED: Q(buried_at__isnull=False),
+}
 
 
-class HeldRunInline(ReadOnlyInline):
-    """The runs that were last executed by the worker; those it holds are leased."""
+class StateFilter(admin.SimpleListFilter):
+    """By what the row says about the worker's life."""
 
-    model = Run
-    fields = readonly_fields = ("id", "thread_id", "assistant", "status", "leased", "attempt", "timeout_at")
-    ordering = ("-leased", "-created_at")
-    max_num = 0
-    verbose_name_plural = "runs that this worker holds"
+    title = "state"
+    parameter_name = "state"
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Run]:
-        """Only what it holds; what it has done can be many."""
-        held: QuerySet[Run] = super().get_queryset(request).filter(leased=True)
-        return held
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """All there are."""
+        return [(state, state.capitalize()) for state in _STATES]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Worker]) -> QuerySet[Worker]:
+        """Workers in the state; anything else is no filter."""
+        return queryset.filter(_STATES[self.value() or ""]) if self.value() in _STATES else queryset
 
 
 @admin.register(Worker)
 class WorkerAdmin(ReadOnlyAdmin):
-    """One row is one life of a worker process; the latest first."""
+    """One row is one life of a worker process; the living first, then the latest."""
 
-    list_display = ("id", "host", "version", "capacity", "started_at", "expires_at", "buried_at")
-    list_filter = (("buried_at", admin.EmptyFieldListFilter), "version")
-    ordering = ("-started_at",)
+    list_display = ("id", "state", "host", "places", "executes", "heartbeat", "version", "started_at", "buried_at")
+    list_filter = (StateFilter, "version")
+    sortable_by = ()
     exact_search = ("host",)
     search_help_text = "The id of a worker, or the exact name of a host"
-    inlines = (HeldRunInline,)
+    fields = readonly_fields = (
+        *("id", "state", "host", "version", "places", "executes", "heartbeat", "started_at", "expires_at", "buried_at"),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Worker]:
+        """With the database's time, and with the runs that each holds, for those rows that are shown."""
+        held = Run.objects.leased().only(*_HELD_COLUMNS).order_by("started_at")
+        workers: QuerySet[Worker] = super().get_queryset(request).annotate(now=ClockTimestamp())
+        return workers.prefetch_related(Prefetch("runs", held, to_attr="held"))
+
+    def get_ordering(self, request: HttpRequest) -> Any:
+        """Who has not been buried is what people come for."""
+        return (F("buried_at").desc(nulls_first=True), "-started_at")
+
+    @display(description="State", label=STATE_LABELS)  # type: ignore[untyped-decorator]
+    def state(self, worker: Any) -> str:
+        """Alive; expired: its lease has run out, it is about to be buried; buried: its runs were recovered."""
+        if worker.buried_at is not None:
+            return BURIED
+        return EXPIRED if worker.expires_at < worker.now else ALIVE
+
+    @display(description="Places taken")  # type: ignore[untyped-decorator]
+    def places(self, worker: Any) -> str:
+        """Runs that it holds, of those that it can."""
+        return f"{len(worker.held)} of {worker.capacity}"
+
+    @display(description="Executes")  # type: ignore[untyped-decorator]
+    def executes(self, worker: Any) -> str:
+        """The runs that it holds, and since when."""
+        lines = (
+            (reverse("admin:runs_run_change", args=[run.pk]), _word(run), _since(run, worker.now))
+            for run in worker.held
+        )
+        return format_html_join("", '<div><a href="{}">{}</a> {}</div>', lines) or "-"
+
+    @display(description="Last heartbeat")  # type: ignore[untyped-decorator]
+    def heartbeat(self, worker: Any) -> str:
+        """How long ago it renewed its lease, reckoned from when the lease ends."""
+        renewed = worker.expires_at - timedelta(seconds=runs_settings().LEASE_SECONDS)
+        return f"{duration(worker.now - renewed)} ago"
+
+
+_HELD_COLUMNS = (
+    "worker_id",
+    "assistant",
+    "status",
+    "leased",
+    "attempt",
+    "timeout_at",
+    "timeout_seconds",
+    "finished_at",
+)
+
+
+def _word(run: Run) -> str:
+    return f"{run.assistant} {str(run.pk)[:8]}…"
+
+
+def _since(run: Run, now: datetime) -> str:
+    if run.is_terminal:
+        return f"stopping for {duration(now - (run.finished_at or now))}"
+    return f"for {duration(now - (attempt_began(run) or now))}"

@@ -28,4 +28,8 @@ class Migration(migrations.Migration):
             model_name='thread',
             index=models.Index(fields=['status', '-updated_at', '-id'], name='runs_thread_newest_of_status'),
         ),
+        migrations.AddIndex(
+            model_name='runevent',
+            index=models.Index(fields=['to_status', '-id'], name='runs_event_newest_to'),
+        ),
     ]

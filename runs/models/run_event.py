@@ -20,6 +20,8 @@ class RunEvent(models.Model):
 
     class Meta:
         ordering = ["id"]
+        # The console's list of events of one kind: the latest of ten million are found at once.
+        indexes = [models.Index(fields=["to_status", "-id"], name="runs_event_newest_to")]
 
     def __str__(self) -> str:
         return f"{self.from_status or 'new'} -> {self.to_status} by {self.actor}"

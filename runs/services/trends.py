@@ -31,7 +31,7 @@ class Window:
 WINDOWS: Mapping[str, Window] = {
     "15m": Window("15 minutes", timedelta(seconds=30), 30),
     "1h": Window("1 hour", timedelta(minutes=2), 30),
-    "24h": Window("24 hours", timedelta(minutes=30), 48),
+    "1d": Window("24 hours", timedelta(minutes=30), 48),
     "7d": Window("7 days", timedelta(hours=6), 28),
 }
 
@@ -132,7 +132,13 @@ _Rows = Mapping[datetime | None, tuple[Any, ...]]
 
 
 def _read(sql: str, window: Window, now: datetime) -> _Rows:
-    values = {"step": window.step, "origin": _ORIGIN, "since": _first(window, now), "now": now, "limit": MAX_RUNS}
+    values: dict[str, Any] = {
+        "step": window.step,
+        "origin": _ORIGIN,
+        "since": _first(window, now),
+        "now": now,
+        "limit": MAX_RUNS,
+    }
     with connection.cursor() as cursor:
         cursor.execute(sql, values)
         return {step: tuple(found) for step, *found in cursor.fetchall()}

@@ -103,12 +103,3 @@ def due_since(run: Run) -> datetime:
 
 def _is_worker_alive(now: datetime) -> Any:
     return Worker.objects.filter(buried_at=None, expires_at__gte=now).exists()
-
-
-def queue_lengths(thread_ids: Iterable[UUID]) -> dict[UUID, tuple[int, datetime]]:
-    """Of each of these threads that is busy: how many runs are in flight, and when the oldest was accepted."""
-    in_flight = Run.objects.filter(thread__in=list(thread_ids)).in_flight()
-    found: dict[UUID, tuple[int, datetime]] = {}
-    for thread_id, created_at in in_flight.order_by("-created_at").values_list("thread_id", "created_at"):
-        found[thread_id] = (found.get(thread_id, (0, created_at))[0] + 1, created_at)
-    return found

@@ -1,9 +1,7 @@
 """Why a thread is blocked: each obstacle, made to happen."""
 
-from datetime import timedelta
-
-from runs.models import ClockTimestamp, Run
-from runs.services.waiting import Obstacle, queue_lengths, thread_queue
+from runs.models import Run
+from runs.services.waiting import Obstacle, thread_queue
 from tests.support.factories import (
     cancel,
     claim,
@@ -92,12 +90,3 @@ def test_scheduled_runs_alone_wait_for_their_time() -> None:
     late, early = make_run(thread, after_seconds=7200), make_run(thread, after_seconds=3600)
     found = thread_queue(thread.pk)
     assert (found.obstacle, found.blocking, list(found.behind)) == (Obstacle.TIME, early, [late])
-
-
-def test_lengths_of_the_queues_of_several_threads() -> None:
-    busy, idle = make_thread(), make_thread()
-    finish(running(idle))
-    first = running(busy)
-    make_run(busy)
-    Run.objects.filter(pk=first.pk).update(created_at=ClockTimestamp() - timedelta(hours=1))
-    assert queue_lengths([busy.pk, idle.pk]) == {busy.pk: (2, stored(first).created_at)}

@@ -14,9 +14,6 @@ env = environ.Env()
 RUNYARD_HOME = Path(env.str("RUNYARD_HOME", default=str(BASE_DIR / ".runyard"))).expanduser()
 env.read_env(str(RUNYARD_HOME / "env"))
 
-# Heartbeats and counters that the processes of this machine share; in a container with a read-only image under /tmp.
-RUNYARD_STATE_DIR = Path(env.str("RUNYARD_STATE_DIR", default=str(RUNYARD_HOME / "state")))
-
 DEBUG = env.bool("DEBUG", default=False)
 SECRET_KEY = env.str("SECRET_KEY")
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
@@ -128,6 +125,10 @@ RUNS = {
         "passages": "examples.passages:passages",
     },
     "MAX_RUN_SECONDS": env.float("RUNYARD_MAX_RUN_SECONDS", default=3600.0),
+    "STATE_DIR": env.str("RUNYARD_STATE_DIR", default=str(RUNYARD_HOME / "state")),
+    "METRICS_TOKEN": env.str("RUNYARD_METRICS_TOKEN", default=""),
+    "METRICS_PORT": env.int("RUNYARD_METRICS_PORT", default=0),
+    "METRICS_ADDRESS": env.str("RUNYARD_METRICS_ADDRESS", default="127.0.0.1"),
     # Everything else there is, as a JSON object; see runs/conf.py.
     **env.json("RUNYARD_RUNS_SETTINGS", default={}),
 }

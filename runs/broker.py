@@ -44,6 +44,14 @@ def revoke(task_id: str) -> None:
         control.revoke(task_id, connection=connection)
 
 
+def queue_length() -> tuple[str, int]:
+    """Return the name of the queue of runs and how many messages no worker has taken, or raise."""
+    name: str = current_app.conf.task_default_queue
+    waiting: Any = _producers().connections.acquire(block=True, timeout=runs_settings().PUBLISH_TIMEOUT_SECONDS)
+    with waiting as connection, connection.channel() as channel:
+        return name, int(channel.queue_declare(queue=name, passive=True).message_count)
+
+
 @contextmanager
 def _control() -> Iterator[tuple[Any, Connection]]:
     producers = _producers()

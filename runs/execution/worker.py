@@ -19,6 +19,7 @@ from runs.execution.keeper import Keeper
 from runs.execution.lost_broker import survive_lost_connections
 from runs.execution.replacement import ReplaceDeadChildren
 from runs.execution.slots import Slot, SlotTable
+from runs.exposition import serve_in_thread
 
 
 @dataclass
@@ -90,6 +91,7 @@ def on_worker_ready(sender: Any = None, **_: Any) -> None:
     version = f"{__version__} (Python {sys.version_info.major}.{sys.version_info.minor})"
     _process.keeper = Keeper(_process.table, host=host, version=version, capacity=sender.controller.concurrency)
     _process.keeper.start()
+    serve_in_thread()
     atexit.register(on_worker_shutdown)
 
 

@@ -18,6 +18,7 @@ from runs.jsonvalues import check_storable
 from runs.locks import LockedThread, lock_thread
 from runs.models import Checkpoint, Run, Thread, new_id
 from runs.services.idempotency import Idempotency, bind_key, take_key
+from runs.services.measure import accepted_on_commit, count_accepted, refusals
 from runs.services.multitask import admit, parse_strategy
 from runs.services.threads import insert_thread
 from runs.services.transition import dispatch_next, refresh_thread, write_event
@@ -64,17 +65,19 @@ def create_run(*, thread_id: UUID, spec: RunSpec, actor: Actor, idempotency: Ide
     CheckpointNotFound, InvalidRequest, IdempotencyKeyReused, RunGone; nothing has changed then. Raises OutcomeUnknown
     with the run's id when the database did not confirm the commit.
     """
-    run = _build_run(thread_id, spec, actor)
-    return _commit(lambda: [_admit(run, spec, actor, idempotency)])[0]
+    with refusals([spec]):
+        run = _build_run(thread_id, spec, actor)
+        return _commit(lambda: [_admit(run, spec, actor, idempotency)])[0]
 
 
 def create_runs(*, specs: Sequence[RunSpec], actor: Actor, idempotency: Idempotency | None = None) -> list[CreatedRun]:
     """Accept runs on new threads, one each: all of them or none. Raises what `create_run` raises."""
     specs = [replace(spec, create_thread=True) for spec in specs]
-    runs = [_build_run(new_id(), spec, actor) for spec in specs]
-    keys = [idempotency and idempotency.part(number) for number in range(len(specs))]
-    wanted = list(zip(runs, specs, keys, strict=True))
-    return _commit(lambda: [_admit(run, spec, actor, key) for run, spec, key in wanted])
+    with refusals(specs):
+        runs = [_build_run(new_id(), spec, actor) for spec in specs]
+        keys = [idempotency and idempotency.part(number) for number in range(len(specs))]
+        wanted = list(zip(runs, specs, keys, strict=True))
+        return _commit(lambda: [_admit(run, spec, actor, key) for run, spec, key in wanted])
 
 
 def _commit(admit_all: Callable[[], list[CreatedRun]]) -> list[CreatedRun]:
@@ -114,8 +117,10 @@ def _look_up(created: CreatedRun) -> CreatedRun:
         committed = False
     if not committed:
         raise OutcomeUnknown(run_id=str(created.run.pk), thread_id=str(created.run.thread_id))
+    if not created.replayed:  # the hooks went with the transaction
+        count_accepted(created.run)
     if created.run.dispatched_at is not None:
-        dispatch.publish_on_commit(created.run)  # the hook went with the transaction
+        dispatch.publish_on_commit(created.run)
     return created
 
 
@@ -183,6 +188,7 @@ def _insert(locked: LockedThread, run: Run, spec: RunSpec, actor: Actor) -> None
         run.not_before = locked.now + timedelta(seconds=spec.after_seconds)
     run.save(force_insert=True)
     write_event(run, None, actor=actor, reason="created")
+    accepted_on_commit(run)
     locked.runs.append(run)
     _describe_thread(locked, run)
     refresh_thread(locked)

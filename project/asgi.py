@@ -4,7 +4,7 @@ import os
 import resource
 from contextlib import suppress
 
-from django.core.asgi import get_asgi_application
+import django
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
 
@@ -22,8 +22,9 @@ def allow_open_files() -> None:
 
 
 allow_open_files()
-_django = get_asgi_application()
+django.setup(set_prefix=False)
 
-from runs.api.edge import guarded  # noqa: E402 (after the setup)
+from project.handler import OneThreadHandler  # noqa: E402 (after the setup)
+from runs.api.edge import guarded  # noqa: E402
 
-application = guarded(_django)
+application = guarded(OneThreadHandler())

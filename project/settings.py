@@ -20,6 +20,7 @@ ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[:
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 
 INSTALLED_APPS = [
+    "unfold",  # before the admin, whose templates it replaces
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -129,8 +130,24 @@ RUNS = {
     "METRICS_TOKEN": env.str("RUNYARD_METRICS_TOKEN", default=""),
     "METRICS_PORT": env.int("RUNYARD_METRICS_PORT", default=0),
     "METRICS_ADDRESS": env.str("RUNYARD_METRICS_ADDRESS", default="127.0.0.1"),
+    "ENVIRONMENT": env.str("RUNYARD_ENVIRONMENT", default=""),
+    "FLOWER_URL": env.str("RUNYARD_FLOWER_URL", default=""),
+    "TRACE_URL": env.str("RUNYARD_TRACE_URL", default=""),
+    "LOG_URL": env.str("RUNYARD_LOG_URL", default=""),
     # Everything else there is, as a JSON object; see runs/conf.py.
     **env.json("RUNYARD_RUNS_SETTINGS", default={}),
+}
+
+# The operators' console. What depends on the visitor or on other settings is in runs/admin/site.py.
+UNFOLD = {
+    "SITE_TITLE": "Runyard",
+    "SITE_HEADER": "Runyard",
+    "SITE_SUBHEADER": "Operators' console",
+    "SITE_SYMBOL": "deployed_code",
+    "SITE_URL": None,
+    "SHOW_VIEW_ON_SITE": False,
+    "ENVIRONMENT": "runs.admin.site.environment",
+    "SIDEBAR": {"command_search": True, "navigation": "runs.admin.site.navigation"},
 }
 
 REST_FRAMEWORK = {

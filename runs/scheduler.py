@@ -77,6 +77,7 @@ class Scheduler:
         yield "dispatched lost runs", recover.dispatch_lost_runs
         yield "removed deleted threads", retention.remove_deleted_threads
         yield "removed deleted runs", retention.remove_deleted_runs
+        yield "purged rolled back runs", retention.purge_rolled_back_runs
         if time.monotonic() >= self._housekeeping_at:
             self._housekeeping_at = time.monotonic() + HOUSEKEEPING_SECONDS
             yield "forgot idempotency keys", retention.forget_idempotency_keys

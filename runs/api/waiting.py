@@ -23,13 +23,13 @@ async def settled(run_id: UUID, *, within: float) -> bool:
 
 
 async def _becomes(question: Callable[[UUID], bool], watch: Watch, within: float) -> bool:
-    """Ask now and at every wake. Should one be lost: the rows of all watched runs are looked at together."""
+    """Ask now and at every wake that may mean it. Should one be lost: the rows of all watched runs are looked at."""
     deadline = time.monotonic() + within
     while not await sync_to_async(_ask, thread_sensitive=False)(question, watch):
         left = deadline - time.monotonic()
         if left <= 0:
             return False
-        await watch.wait(left)
+        await watch.wait_for_end(left)
     return True
 
 

@@ -23,9 +23,13 @@ from runs.streaming import notify
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """How an attempt ended by itself: success with what is left to merge into the state, or error."""
+    """How an attempt ended by itself: success with what is left to merge into the state, or error.
+
+    `keeps_head`: what is to be done next is in the head already, also after success: a graph may wait for an answer.
+    """
 
     status: RunStatus
+    keeps_head: bool = False
     values: dict[str, Any] | None = None
     error: dict[str, Any] | None = None
 
@@ -110,7 +114,7 @@ def finish_run(
     locked, _ = found
     run = lock_attempt(run_id, attempt)
     locked.runs = [run if other.pk == run.pk else other for other in locked.runs]
-    if outcome.status == RunStatus.SUCCESS:
+    if outcome.status == RunStatus.SUCCESS and not outcome.keeps_head:
         _complete_state(locked, run, outcome.values)
     reported = report.columns() if report else {}
     change_status(
@@ -190,7 +194,7 @@ def _settle(locked: LockedThread, run: Run, actor: Actor, how: str) -> None:
     update_run(run, leased=False)
     left_on_commit(run, locked.now)
     write_event(run, RunStatus(run.status), actor=actor, reason=f"settled: {how}")
-    notify.wake_on_commit(run.pk, run.thread_id)
+    notify.wake_on_commit(run)
 
 
 def _hand_back(locked: LockedThread, run: Run, departure: Departure, actor: Actor, detail: str) -> None:

@@ -48,7 +48,7 @@ def _announce(run: Run) -> None:
     if run.is_terminal:
         notify.end_on_commit(run.pk, run.attempt, error=present_error(run.error), last=run.last_frame)
     else:
-        notify.wake_on_commit(run.pk, run.thread_id)
+        notify.wake_on_commit(run)
 
 
 def update_run(run: Run, **columns: Any) -> None:

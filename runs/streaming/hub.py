@@ -1,7 +1,7 @@
 """One subscription a web process, whatever the number of its readers: wakes those whose run something has happened to.
 
-A wake says nothing but "look again"; it may be lost, doubled or late. So after every reconnection everybody looks
-again, and the rows of all watched runs are read together every few seconds.
+A wake says "look again" and why; it may be lost, doubled or late. So after every reconnection everybody looks again,
+and the rows of all watched runs are read together every few seconds.
 """
 
 import asyncio
@@ -22,11 +22,15 @@ from uuid import UUID
 import redis
 from asgiref.sync import sync_to_async
 
+from runs.states import IN_FLIGHT
 from runs.streaming import log, rows
 from runs.streaming.connection import listener, reader
 from runs.streaming.rows import RunRow
 
 logger = logging.getLogger(__name__)
+
+#: Wakes that are no reason to ask whether the run has ended.
+_NO_END = frozenset({log.FRAMES, *IN_FLIGHT})
 
 LOOK_EVERY_SECONDS = 1.0
 RECONNECT_SECONDS = 0.25
@@ -49,10 +53,13 @@ class Watch:
     #: Whether the row has been read since the watch began.
     looked: bool = False
     _woken: asyncio.Event = field(default_factory=asyncio.Event)
+    _may_have_ended: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def wake(self) -> None:
-        """Have the reader look again."""
+    def wake(self, heard: str = "") -> None:
+        """Have the reader look again; `heard`: what the wake said."""
         self._woken.set()
+        if heard not in _NO_END:
+            self._may_have_ended.set()
 
     def show(self, row: RunRow | None) -> None:
         """Show the row as it is now; a terminal one wakes every time, until its reader is done with it."""
@@ -69,15 +76,23 @@ class Watch:
 
     async def wait(self, seconds: float) -> bool:
         """Wait until something may have happened; False if nothing did for this long."""
-        _insist_on_cancellation()
-        try:
-            async with asyncio.timeout(max(seconds, 0)):
-                await self._woken.wait()
-        except TimeoutError:
-            return False
-        finally:
-            self._woken.clear()
-        return True
+        return await _wait(self._woken, seconds)
+
+    async def wait_for_end(self, seconds: float) -> bool:
+        """Wait until the run may have ended or been settled, whatever else happens; False if not for this long."""
+        return await _wait(self._may_have_ended, seconds)
+
+
+async def _wait(event: asyncio.Event, seconds: float) -> bool:
+    _insist_on_cancellation()
+    try:
+        async with asyncio.timeout(max(seconds, 0)):
+            await event.wait()
+    except TimeoutError:
+        return False
+    finally:
+        event.clear()
+    return True
 
 
 def _insist_on_cancellation() -> None:
@@ -214,7 +229,7 @@ class Hub:
         if message["type"] == "subscribe" and channel in self._subscribed:
             self._subscribed[channel].set()
         for watch in self._watches.get(channel, ()):
-            watch.wake()
+            watch.wake(message["data"] if message["type"] == "message" else "")
 
     def _wake_all(self) -> None:
         for watches in self._watches.values():

@@ -14,6 +14,9 @@ from runs.streaming.connection import writer
 from runs.streaming.frames import END, Frame, Place
 
 _EVENT, _DATA = "e", "d"
+#: What a wake may say beside a status; readers may believe it or look for themselves.
+FRAMES = "frames"
+END_OF_STREAM = "end"
 
 #: Appends frames of one attempt and wakes readers. Returns 0 if the stream refuses this attempt. A frame that is
 #: there already was written by an earlier try whose answer was lost.
@@ -31,7 +34,7 @@ for i = 5, #ARGV, 3 do
   end
 end
 if ttl ~= '0' then redis.call('PEXPIRE', KEYS[1], ttl) end
-redis.call('PUBLISH', channel, '')
+redis.call('PUBLISH', channel, 'frames')
 return 1
 """
 
@@ -42,7 +45,7 @@ def key(run_id: UUID) -> str:
 
 
 def channel(run_id: UUID) -> str:
-    """The channel on which everything that happens to the run is announced, without saying what."""
+    """The channel on which everything that happens to the run is announced: FRAMES, END_OF_STREAM or its status."""
     return f"runyard:run:{run_id}"
 
 
@@ -71,14 +74,14 @@ def append_end(run_id: UUID, attempt: int, *, error: Any = None, last: int | Non
     pipeline = writer().pipeline(transaction=False)
     if ttl := _ttl():
         pipeline.pexpire(key(run_id), ttl)
-    pipeline.publish(channel(run_id), "")
+    pipeline.publish(channel(run_id), END_OF_STREAM)
     pipeline.execute()
 
 
-def wake(run_id: UUID, thread_id: UUID) -> None:
+def wake(run_id: UUID, thread_id: UUID, status: str) -> None:
     """Tell whoever watches the run or its thread to look again."""
     pipeline = writer().pipeline(transaction=False)
-    pipeline.publish(channel(run_id), "")
+    pipeline.publish(channel(run_id), status)
     pipeline.publish(thread_channel(thread_id), "")
     pipeline.execute()
 

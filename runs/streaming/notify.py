@@ -7,16 +7,17 @@ from uuid import UUID
 
 from django.db import transaction
 
+from runs.models import Run
 from runs.streaming import log
 from runs.streaming.connection import Breaker
 
 _breaker = Breaker()
 
 
-def wake_on_commit(run_id: UUID, thread_id: UUID) -> None:
+def wake_on_commit(run: Run) -> None:
     """Have everybody who watches the run or its thread look again."""
-    wake = partial(log.wake, run_id, thread_id)
-    transaction.on_commit(partial(_breaker.call, f"wake of run {run_id}", wake), robust=True)
+    wake = partial(log.wake, run.pk, run.thread_id, str(run.status))
+    transaction.on_commit(partial(_breaker.call, f"wake of run {run.pk}", wake), robust=True)
 
 
 def end_on_commit(run_id: UUID, attempt: int, *, error: Any = None, last: int | None = None) -> None:

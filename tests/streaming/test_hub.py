@@ -85,7 +85,7 @@ def test_the_subscription_lasts_as_long_as_one_reader(loop: Loop) -> None:
     one.leave()
     wait_until(one.task.cancelled, "the one to leave")
     other.woken()
-    log.wake(run_id, uuid4())
+    log.wake(run_id, uuid4(), "running")
     assert other.woken()
     other.leave()
     wait_until(lambda: watchers(run_id) == 0, "the other to be unsubscribed")
@@ -162,7 +162,7 @@ def test_whatever_breaks_the_listener_it_listens_again(
         raise error
 
     monkeypatch.setattr(loop.hub, "_heed", broken)
-    log.wake(run_id, uuid4())
+    log.wake(run_id, uuid4(), "running")
     wait_until(lambda: [each["id"] for each in subscriptions()] not in ([], [before]), "another subscription")
     wait_until(lambda: watchers(run_id) == 1, "it to be subscribed again")
 
@@ -372,3 +372,23 @@ def test_one_question_that_is_not_answered_leaves_the_interest_knowable(
     run_id = uuid4()
     assert loop.run(interest.lasts(loop.hub, run_id, 2.0)) == 0
     assert asked == [run_id, run_id]
+
+
+@pytest.mark.parametrize("heard", [log.FRAMES, "pending", "running"])
+def test_what_leaves_a_run_in_flight_makes_nobody_ask_whether_it_has_ended(loop: Loop, heard: str) -> None:
+    watch = loop.run(_watch_woken_by(heard))
+    assert loop.run(watch.wait(0))
+    assert not loop.run(watch.wait_for_end(0))
+
+
+@pytest.mark.parametrize("heard", [log.END_OF_STREAM, "success", "interrupted", "", "a word of another version"])
+def test_whatever_else_is_heard_makes_them_ask(loop: Loop, heard: str) -> None:
+    watch = loop.run(_watch_woken_by(heard))
+    assert loop.run(watch.wait(0))
+    assert loop.run(watch.wait_for_end(0))
+
+
+async def _watch_woken_by(heard: str) -> Watch:
+    watch = Watch("a channel")
+    watch.wake(heard)
+    return watch

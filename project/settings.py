@@ -95,12 +95,29 @@ if pool_size := env.int("DATABASE_POOL_SIZE", default=0):
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 REDIS_URL = env.str("REDIS_URL")
+# One handler for all: every line says to which request, thread, run and attempt it belongs.
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "handlers": {"stderr": {"class": "logging.StreamHandler"}},
-    # Without this Django tells nobody of an unhandled error. Refusals are no errors.
-    "loggers": {"django": {"handlers": ["stderr"], "level": "ERROR"}},
+    "filters": {"context": {"()": "runs.logcontext.ContextFilter"}},
+    "formatters": {
+        "text": {"()": "runs.logcontext.TextFormatter"},
+        "json": {"()": "runs.logcontext.JsonFormatter"},
+    },
+    "handlers": {
+        "stderr": {
+            "class": "logging.StreamHandler",
+            "filters": ["context"],
+            "formatter": env.str("RUNYARD_LOG_FORMAT", default="text"),
+        }
+    },
+    "root": {"handlers": ["stderr"], "level": env.str("RUNYARD_LOG_LEVEL", default="INFO")},
+    "loggers": {
+        "django": {"handlers": [], "level": "ERROR"},  # refusals are no errors
+        # The server brings handlers of its own, which know no context.
+        **{name: {"handlers": [], "propagate": True} for name in ("uvicorn", "uvicorn.access", "uvicorn.error")},
+        **{name: {"level": "WARNING"} for name in ("httpx", "httpx2", "psycopg.pool")},
+    },
 }
 USE_TZ = True
 TIME_ZONE = "UTC"

@@ -45,6 +45,11 @@ def process_context(**known: Any) -> Iterator[None]:
         _process.clear()
 
 
+def bind_process(**known: Any) -> None:
+    """Add to the context of this process, within `process_context`."""
+    _process.update(known)
+
+
 def current() -> dict[str, Any]:
     """What a line that is logged here says."""
     return {**_process, **(_context.get() or {})}
@@ -56,8 +61,15 @@ class ContextFilter(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         """Let everything pass."""
         if not hasattr(record, "context"):
-            record.context = {name: value for name, value in current().items() if value not in (None, "")}
+            known = {**_of_message(record), **current()}
+            record.context = {name: value for name, value in known.items() if value not in (None, "")}
         return True
+
+
+def _of_message(record: logging.LogRecord) -> dict[str, Any]:
+    """A worker's main process logs messages that come and go, and names their task, whose id is the run's."""
+    data = getattr(record, "data", None)
+    return {"run": data["id"]} if isinstance(data, dict) and "id" in data else {}
 
 
 class TextFormatter(logging.Formatter):
@@ -66,7 +78,7 @@ class TextFormatter(logging.Formatter):
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
 
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+    def formatMessage(self, record: logging.LogRecord) -> str:
         """Append the context, before a traceback."""
         context = "".join(f" {name}={value}" for name, value in getattr(record, "context", {}).items())
         return super().formatMessage(record) + context

@@ -16,6 +16,7 @@ from runs.conf import runs_settings
 from runs.errors import CheckpointNotFound, InvalidRequest, NotRetryable, OutcomeUnknown, RunNotFound
 from runs.jsonvalues import check_storable
 from runs.locks import LockedThread, lock_thread
+from runs.logcontext import bind
 from runs.models import Checkpoint, Run, Thread, new_id
 from runs.services.idempotency import Idempotency, bind_key, take_key
 from runs.services.measure import accepted_on_commit, count_accepted, refusals
@@ -23,6 +24,7 @@ from runs.services.multitask import admit, parse_strategy
 from runs.services.threads import insert_thread
 from runs.services.transition import dispatch_next, refresh_thread, write_event
 from runs.states import DisconnectMode, OnCompletion
+from runs.tracing import create_span
 
 LONGEST_MODEL_NAME = 128
 LONGEST_DELAY_SECONDS = 366 * 24 * 3600
@@ -71,7 +73,9 @@ def create_run(*, thread_id: UUID, spec: RunSpec, actor: Actor, idempotency: Ide
     """
     with refusals([spec]):
         run = _build_run(thread_id, spec, actor)
-        return _commit(lambda: [_admit(run, spec, actor, idempotency)])[0]
+        bind(thread=thread_id, run=run.pk)
+        with create_span(run.pk, thread_id) as run.traceparent:
+            return _commit(lambda: [_admit(run, spec, actor, idempotency)])[0]
 
 
 def create_runs(*, specs: Sequence[RunSpec], actor: Actor, idempotency: Idempotency | None = None) -> list[CreatedRun]:
@@ -81,6 +85,9 @@ def create_runs(*, specs: Sequence[RunSpec], actor: Actor, idempotency: Idempote
         runs = [_build_run(new_id(), spec, actor) for spec in specs]
         keys = [idempotency and idempotency.part(number) for number in range(len(specs))]
         wanted = list(zip(runs, specs, keys, strict=True))
+        for run in runs:
+            with create_span(run.pk, run.thread_id) as run.traceparent:
+                pass
         return _commit(lambda: [_admit(run, spec, actor, key) for run, spec, key in wanted])
 
 
@@ -142,6 +149,7 @@ def _build_run(thread_id: UUID, spec: RunSpec, actor: Actor) -> Run:
         multitask_strategy=strategy,
         on_disconnect=_parse_disconnect(spec.on_disconnect or defaults.default_on_disconnect),
         on_completion=OnCompletion(spec.on_completion),
+        request_id=actor.request_id,
         metadata=spec.metadata,
         kwargs=spec.kwargs,
         model_name=spec.model_name,

@@ -11,12 +11,14 @@ from typing import Any
 import tornado.web
 from flower import urls
 from flower.views.monitor import Metrics
-from tornado.web import RequestHandler
+from tornado.escape import xhtml_escape
+from tornado.template import Loader, Template
 
 #: Where operators' browsers find the console; empty: pages of tasks have no link to it.
 CONSOLE_URL = os.environ.get("RUNYARD_CONSOLE_URL", "").rstrip("/")
 EXECUTE_RUN = "runs.execute_run"
-_LINK = '<dt>Run</dt><dd><a id="run" href="{url}">{url}</a></dd>'
+_ROW = '<div class="detail-row task-data-row">'
+_LINK = '<div class="detail-row task-data-row"><dt>Run</dt><dd><a id="run" href="{url}">{url}</a></dd></div>'
 
 
 class GuardedMetrics(Metrics):  # type: ignore[misc] # Flower has no types
@@ -29,23 +31,24 @@ class GuardedMetrics(Metrics):  # type: ignore[misc] # Flower has no types
 
 
 def run_link(task: Any) -> str:
-    """The row of a task's page that leads to its run; the id was checked: it is an id that Flower knows."""
-    if not CONSOLE_URL or task.name != EXECUTE_RUN:
+    """The row of a task's page that leads to its run; none for other tasks."""
+    if not CONSOLE_URL or not (task.name or "").startswith(EXECUTE_RUN):
         return ""
-    return _LINK.format(url=f"{CONSOLE_URL}/admin/runs/run/{tornado.escape.xhtml_escape(task.uuid)}/change/")
+    return _LINK.format(url=xhtml_escape(f"{CONSOLE_URL}/admin/runs/run/{task.uuid}/change/"))
 
 
-def _page_with_link(page: Path) -> str:
-    """Flower's own page of a task with one more row, so that the rest of it stays the installed version's."""
-    text, row = page.read_text(), '<div class="detail-row task-data-row">'
-    return text.replace(row, f"{row}{{% raw getattr(task, 'run_link', '') %}}</div>\n      {row}", 1)
+class Pages(Loader):
+    """Flower's own pages, with one more row on that of a task: the rest of it stays the installed version's."""
+
+    def _create_template(self, name: str) -> Template:
+        text = Path(self.root, name).read_text()
+        if name == "task.html":
+            text = text.replace(_ROW, f"{{% raw run_link(task) %}}\n      {_ROW}", 1)
+        return Template(text, name=name, loader=self)
 
 
-def _install() -> None:
-    urls.handlers[:] = [
-        (handler[0], GuardedMetrics) if isinstance(handler, tuple) and handler[1] is Metrics else handler
-        for handler in urls.handlers
-    ]
-
-
-_install()
+urls.settings["template_loader"] = Pages(urls.settings["template_path"], namespace={"run_link": run_link})
+urls.handlers[:] = [
+    (handler[0], GuardedMetrics) if isinstance(handler, tuple) and handler[1] is Metrics else handler
+    for handler in urls.handlers
+]

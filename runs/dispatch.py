@@ -117,6 +117,7 @@ def publish_on_commit(run: Run) -> None:
         EXECUTE_RUN,
         args=(str(run.pk),),
         task_id=str(run.pk),
+        shadow=f"{EXECUTE_RUN}:{run.assistant}",
         argsrepr=f"(run {run.pk})",
         kwargsrepr=repr(details),
     )

@@ -5,11 +5,13 @@ page leads back to the run's in the console.
 """
 
 import os
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 import tornado.web
 from flower import urls
+from flower.api import BaseApiHandler
 from flower.views.monitor import Metrics
 from tornado.escape import xhtml_escape
 from tornado.template import Loader, Template
@@ -21,7 +23,7 @@ _ROW = '<div class="detail-row task-data-row">'
 _LINK = '<div class="detail-row task-data-row"><dt>Run</dt><dd><a id="run" href="{url}">{url}</a></dd></div>'
 
 
-class GuardedMetrics(Metrics):  # type: ignore[misc] # Flower has no types
+class GuardedMetrics(Metrics):
     """The same numbers, for those who may see the pages."""
 
     @tornado.web.authenticated
@@ -32,7 +34,7 @@ class GuardedMetrics(Metrics):  # type: ignore[misc] # Flower has no types
 
 def run_link(task: Any) -> str:
     """The row of a task's page that leads to its run; none for other tasks."""
-    if not CONSOLE_URL or not (task.name or "").startswith(EXECUTE_RUN):
+    if not CONSOLE_URL or task.name != EXECUTE_RUN:
         return ""
     return _LINK.format(url=xhtml_escape(f"{CONSOLE_URL}/admin/runs/run/{task.uuid}/change/"))
 
@@ -52,3 +54,16 @@ urls.handlers[:] = [
     (handler[0], GuardedMetrics) if isinstance(handler, tuple) and handler[1] is Metrics else handler
     for handler in urls.handlers
 ]
+
+_write_error = BaseApiHandler.write_error
+
+
+def _ask_for_account(handler: Any, status_code: int, **details: Any) -> None:
+    """A browser that has come by a link sends its account to other paths only when asked, and Flower's API does not
+    ask: without this the buttons of a page that the console has linked to are refused."""
+    if status_code == HTTPStatus.UNAUTHORIZED:
+        handler.set_header("WWW-Authenticate", 'Basic realm="flower"')
+    _write_error(handler, status_code, **details)
+
+
+BaseApiHandler.write_error = _ask_for_account

@@ -77,7 +77,7 @@ def test_a_task_says_what_it_is_and_nothing_of_the_input(
     run = create()
     shown = task(flower, run, "STARTED")
 
-    assert shown["name"] == "runs.execute_run:steps"
+    assert shown["name"] == "runs.execute_run"
     assert shown["args"] == f"(run {run['run_id']})"
     assert run["thread_id"] in shown["kwargs"]
     assert "'assistant': 'steps'" in shown["kwargs"]
@@ -124,7 +124,9 @@ def test_a_running_run_is_terminated_with_flowers_button(
     console = f"{single.url}/admin/runs/run/{run['run_id']}/change/"
     assert page.get_attribute("#run", "href") == console
 
-    page.click("#task-terminate")
+    with page.expect_response("**/api/task/revoke/*") as answer:
+        page.click("#task-terminate")
+    assert answer.value.status == 200, answer.value.text()
 
     wait_until(lambda: status(api, run) == "interrupted", "the run to be interrupted", 60.0)
     assert api.get(path(run)).json()["cancelled_by"] == "remote control"

@@ -14,9 +14,6 @@ env = environ.Env()
 RUNYARD_HOME = Path(env.str("RUNYARD_HOME", default=str(BASE_DIR / ".runyard"))).expanduser()
 env.read_env(str(RUNYARD_HOME / "env"))
 
-# Heartbeats and counters that the processes of this machine share; in a container with a read-only image under /tmp.
-RUNYARD_STATE_DIR = Path(env.str("RUNYARD_STATE_DIR", default=str(RUNYARD_HOME / "state")))
-
 DEBUG = env.bool("DEBUG", default=False)
 SECRET_KEY = env.str("SECRET_KEY")
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
@@ -99,12 +96,29 @@ if pool_size := env.int("DATABASE_POOL_SIZE", default=0):
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 REDIS_URL = env.str("REDIS_URL")
+# One handler for all: every line says to which request, thread, run and attempt it belongs.
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "handlers": {"stderr": {"class": "logging.StreamHandler"}},
-    # Without this Django tells nobody of an unhandled error. Refusals are no errors.
-    "loggers": {"django": {"handlers": ["stderr"], "level": "ERROR"}},
+    "filters": {"context": {"()": "runs.logcontext.ContextFilter"}},
+    "formatters": {
+        "text": {"()": "runs.logcontext.TextFormatter"},
+        "json": {"()": "runs.logcontext.JsonFormatter"},
+    },
+    "handlers": {
+        "stderr": {
+            "class": "logging.StreamHandler",
+            "filters": ["context"],
+            "formatter": env.str("RUNYARD_LOG_FORMAT", default="text"),
+        }
+    },
+    "root": {"handlers": ["stderr"], "level": env.str("RUNYARD_LOG_LEVEL", default="INFO")},
+    "loggers": {
+        "django": {"handlers": [], "level": "ERROR"},  # refusals are no errors
+        # The server brings handlers of its own, which know no context.
+        **{name: {"handlers": [], "propagate": True} for name in ("uvicorn", "uvicorn.access", "uvicorn.error")},
+        **{name: {"level": "WARNING"} for name in ("httpx", "httpx2", "psycopg.pool")},
+    },
 }
 USE_TZ = True
 TIME_ZONE = "UTC"
@@ -130,6 +144,10 @@ RUNS = {
         "passages": "examples.passages:passages",
     },
     "MAX_RUN_SECONDS": env.float("RUNYARD_MAX_RUN_SECONDS", default=3600.0),
+    "STATE_DIR": env.str("RUNYARD_STATE_DIR", default=str(RUNYARD_HOME / "state")),
+    "METRICS_TOKEN": env.str("RUNYARD_METRICS_TOKEN", default=""),
+    "METRICS_PORT": env.int("RUNYARD_METRICS_PORT", default=0),
+    "METRICS_ADDRESS": env.str("RUNYARD_METRICS_ADDRESS", default="127.0.0.1"),
     "ENVIRONMENT": env.str("RUNYARD_ENVIRONMENT", default=""),
     "FLOWER_URL": env.str("RUNYARD_FLOWER_URL", default=""),
     "TRACE_URL": env.str("RUNYARD_TRACE_URL", default=""),

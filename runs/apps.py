@@ -14,9 +14,10 @@ class RunsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Register the checks, and LangGraph's part of the migrate step."""
-        from runs import checks  # noqa: F401 - registers itself
+        """Register the checks and LangGraph's part of the migrate step, and begin to trace if that is asked for."""
+        from runs import checks, tracing  # noqa: F401 - checks registers itself
 
+        tracing.configure()
         post_migrate.connect(_create_graph_tables, sender=self)
 
 

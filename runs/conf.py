@@ -66,6 +66,13 @@ class RunsSettings:
     STREAM_TTL_SECONDS: float = 24 * 3600.0
     #: After a failed publish nothing is published for this long; the scheduler catches up.
     PUBLISH_BREAK_SECONDS: float = 5.0
+    #: Where the processes of one machine leave heartbeats and counters for each other; "": a temporary directory.
+    STATE_DIR: str = ""
+    #: Whoever sends this as a bearer token may read /metrics; "": only who asks from the machine itself.
+    METRICS_TOKEN: str = ""
+    #: Where workers and schedulers serve /metrics, which listen on no port otherwise; port 0: nowhere.
+    METRICS_PORT: int = 0
+    METRICS_ADDRESS: str = "127.0.0.1"
     #: What this deployment is, as the console says it in every head line: "production", "staging"; empty: nothing.
     ENVIRONMENT: str = ""
     #: Where operators' browsers find Flower; empty: the console has no links to it.

@@ -111,7 +111,7 @@ def broker_is_back() -> None:
 
 def publish_on_commit(run: Run) -> None:
     """Hand the run to Celery when the transaction has committed."""
-    details = {"thread": str(run.thread_id), "assistant": run.assistant, "strategy": run.multitask_strategy}
+    details = {"thread": str(run.thread_id), "assistant": run.assistant, "strategy": str(run.multitask_strategy)}
     send = partial(
         broker.send_task,
         EXECUTE_RUN,

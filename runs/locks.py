@@ -4,6 +4,7 @@ Order, everywhere: idempotency key, thread, runs by sequence, the rest. `FOR NO 
 make every insert of a row that refers to the locked one wait. No transaction waits for the runs of two threads.
 """
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -12,9 +13,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db import connection
+from django.db import OperationalError, connection
 from django.db.models import Q, QuerySet
 
+from runs import metrics
 from runs.conf import runs_settings
 from runs.errors import AssistantNotFound, Fenced, ThreadNotFound
 from runs.models import Assistant, ClockTimestamp, IdempotencyKey, Run, Thread, Worker
@@ -86,10 +88,24 @@ def lock_thread(thread_id: UUID, *, owner: Any = None, deleted: bool = False) ->
     """
     threads = Thread.objects.all() if deleted else Thread.objects.visible_to(owner)
     bound_transaction()
-    thread = threads.select_for_update(no_key=True, of=("self",)).filter(pk=thread_id).first()
+    with _measured():
+        thread = threads.select_for_update(no_key=True, of=("self",)).filter(pk=thread_id).first()
     if thread is None:
         raise ThreadNotFound
     return _read(thread)
+
+
+@contextmanager
+def _measured() -> Iterator[None]:
+    """The block waits for the lock of a thread."""
+    began = time.perf_counter()
+    try:
+        yield
+    except OperationalError as error:
+        if is_lock_timeout(error):
+            metrics.lock_timeouts.inc()
+        raise
+    metrics.lock_wait.observe(time.perf_counter() - began)
 
 
 def try_lock_thread(thread_id: UUID) -> LockedThread | None:

@@ -1,17 +1,18 @@
-"""Where the processes of one machine leave signs for each other: settings.RUNYARD_STATE_DIR, heartbeats and counters.
+"""Where the processes of one machine leave signs for each other: RUNS["STATE_DIR"], heartbeats and counters.
 
 Nothing in it must survive: it is private to the user who runs them, and may be a container's /tmp.
 """
 
 import os
+import tempfile
 from pathlib import Path
 
-from django.conf import settings
+from runs.conf import runs_settings
 
 
 def state_directory(name: str) -> Path:
     """The directory of this name, made if need be. Raises OSError if it cannot be, or is somebody else's."""
-    root = Path(settings.RUNYARD_STATE_DIR)
+    root = Path(runs_settings().STATE_DIR or Path(tempfile.gettempdir(), f"runyard-{os.geteuid()}"))
     directory = root / name
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     if directory.stat().st_uid != os.geteuid():

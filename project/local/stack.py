@@ -54,17 +54,17 @@ class Addresses:
 def processes(addresses: Addresses, *, workers: int, password: str, home: Path) -> list[Process]:
     """Web, worker, scheduler and Flower."""
     return [
-        _web(addresses.port),
+        _web(addresses.port, addresses.urls["Flower"]),
         _worker(workers),
         Process("scheduler", ("manage.py", "run_scheduler")),
-        _flower(addresses.flower_port, password, home),
+        _flower(addresses.flower_port, addresses.urls["API"], password, home),
     ]
 
 
-def _web(port: int) -> Process:
+def _web(port: int, flower: str) -> Process:
     arguments = ("-m", "uvicorn", "project.asgi:application", "--host", LOOPBACK, "--port", str(port))
     manner = ("--lifespan", "off", "--timeout-graceful-shutdown", "5")
-    return Process("web", arguments + manner, {"DATABASE_POOL_SIZE": WEB_CONNECTIONS})
+    return Process("web", arguments + manner, {"DATABASE_POOL_SIZE": WEB_CONNECTIONS, "RUNYARD_FLOWER_URL": flower})
 
 
 def _worker(count: int) -> Process:
@@ -85,9 +85,10 @@ def _worker(count: int) -> Process:
     return Process("worker", arguments, environment, ready_when=" ready.", stop_signal=signal.SIGQUIT, patience=40.0)
 
 
-def _flower(port: int, password: str, home: Path) -> Process:
+def _flower(port: int, console: str, password: str, home: Path) -> Process:
     arguments = ("-m", "celery", "-A", "project", "flower", f"--address={LOOPBACK}", f"--port={port}")
+    configuration = f"--conf={Path(__file__).parents[1] / 'flowerconfig.py'}"
     memory = ("--persistent=True", f"--db={home / 'flower'}", "--state-save-interval=10000", "--logging=error")
     # By the environment: an argument is there for every user of the machine to read.
-    secret = {"FLOWER_BASIC_AUTH": f"operator:{password}", "FLOWER_PORT": str(port)}
-    return Process("flower", arguments + memory, secret)
+    secret = {"FLOWER_BASIC_AUTH": f"operator:{password}", "FLOWER_PORT": str(port), "RUNYARD_CONSOLE_URL": console}
+    return Process("flower", (*arguments, configuration, *memory), secret)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 from django.http import HttpRequest
@@ -9,6 +10,8 @@ from django.http import HttpRequest
 from runs.api.errors import MEDIA_TYPE, BodyTooLarge, problem_of
 from runs.api.presence import presence
 from runs.conf import runs_settings
+from runs.logcontext import bind, log_context
+from runs.tracing import note_status, request_span, trace_id
 
 Scope = dict[str, Any]
 Message = Mapping[str, Any]
@@ -24,13 +27,25 @@ def guarded(application: Application) -> Application:
         if scope["type"] == "websocket":
             await send({"type": "websocket.close"})  # the server answers 403
             return
-        with presence():
+        with presence(), log_context(), _traced(scope) as span:
+            bind(trace=trace_id())
+
+            async def noting(message: Message) -> None:
+                if message["type"] == "http.response.start":
+                    note_status(span, message["status"])
+                await send(message)
+
             try:
-                await application(scope, _bounded(scope, receive), send)
+                await application(scope, _bounded(scope, receive), noting)
             except BodyTooLarge as error:
-                await _refuse(scope, error, send)
+                await _refuse(scope, error, noting)
 
     return guard
+
+
+def _traced(scope: Scope) -> AbstractContextManager[Any]:
+    sent = dict(scope.get("headers", ())).get(b"traceparent", b"")
+    return request_span(scope["method"], scope["path"], sent.decode("latin-1"))
 
 
 def _bounded(scope: Scope, receive: Receive) -> Receive:

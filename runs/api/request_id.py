@@ -7,6 +7,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils.deprecation import MiddlewareMixin
 
+from runs.logcontext import bind
 from runs.models import new_id
 
 HEADER = "X-Request-ID"
@@ -22,6 +23,7 @@ class RequestIdMiddleware(MiddlewareMixin):
         """Replace an id that is missing, too long for the history, or not printable."""
         sent = request.META.get("HTTP_X_REQUEST_ID", "")
         request.META["HTTP_X_REQUEST_ID"] = sent if _ACCEPTABLE.fullmatch(sent) else str(new_id())
+        bind(request=request_id(request))
 
     def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
         """Name the id in the answer."""

@@ -12,6 +12,7 @@ from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_sche
 from rest_framework import serializers
 from rest_framework.request import Request
 
+from runs import metrics
 from runs.api import idempotency
 from runs.api.cancel import CancelQuery, answer_when_settled
 from runs.api.disconnect import Connection, cares
@@ -148,13 +149,21 @@ def stream_of(
 
 async def _events(connection: Connection, cursor: Cursor, modes: Collection[str] | None) -> AsyncIterator[bytes]:
     give_back_thread()
-    async with connection.open():
-        item: Item | None = None
-        async for item in RunReader(hub(), connection.run_id, cursor).read():
-            if chunk := encode(item, modes):
-                yield chunk
-        if not is_last(item):
-            cut()
+    with metrics.streams_open.one(kind="run"):
+        async with connection.open():
+            item: Item | None = None
+            async for item in RunReader(hub(), connection.run_id, cursor).read():
+                if chunk := encode(item, modes):
+                    yield chunk
+            note_gap(item)
+            if not is_last(item):
+                cut()
+
+
+def note_gap(item: Item | None) -> None:
+    """Count the end of a stream that could not go on where its client was."""
+    if isinstance(item, Gap):
+        metrics.stream_gaps.inc()
 
 
 def is_last(item: Item | None) -> bool:

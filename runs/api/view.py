@@ -15,8 +15,11 @@ from runs.api.body import NOTHING, read_json
 from runs.api.fields import QuerySerializer, StrictSerializer, parse_uuid
 from runs.api.waiting import give_back_connection
 from runs.errors import InvalidJSON, InvalidRequest
+from runs.logcontext import bind
 
 _PATH_IDS = {"thread_id": "thread", "run_id": "run", "checkpoint_id": "checkpoint", "assistant_id": "assistant"}
+
+_LOGGED = {"thread_id": "thread", "run_id": "run"}
 
 
 class JSONOnly(BaseContentNegotiation):
@@ -57,6 +60,7 @@ class ApiView(APIView):
         for name, noun in self.path_ids.items():
             if name in kwargs:
                 self.kwargs[name] = _path_id(noun, kwargs[name])
+        bind(**{log: self.kwargs[name] for name, log in _LOGGED.items() if name in self.kwargs})
         method = "GET" if request.method == "HEAD" else str(request.method)
         self.query = checked(self.queries.get(method, QuerySerializer).of(request))
 

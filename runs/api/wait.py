@@ -17,6 +17,7 @@ from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 
+from runs import metrics
 from runs.api import idempotency
 from runs.api.disconnect import Connection
 from runs.api.fields import QueryFlagField, QuerySerializer
@@ -89,13 +90,14 @@ def _result_of(run: Run, *, cares: bool, headers: dict[str, str] | None = None) 
 
 async def _result(connection: Connection) -> AsyncIterator[bytes]:
     give_back_thread()
-    async with connection.open() as watch:
-        while not await finished(watch, within=HEARTBEAT_SECONDS):
-            yield b"\n"
-        while (answer := await sync_to_async(_answer, thread_sensitive=False)(connection.run_id)) is None:
-            yield b"\n"
-            await asyncio.sleep(_RETRY_SECONDS)
-        yield JSONRenderer().render(answer)
+    with metrics.streams_open.one(kind="wait"):
+        async with connection.open() as watch:
+            while not await finished(watch, within=HEARTBEAT_SECONDS):
+                yield b"\n"
+            while (answer := await sync_to_async(_answer, thread_sensitive=False)(connection.run_id)) is None:
+                yield b"\n"
+                await asyncio.sleep(_RETRY_SECONDS)
+            yield JSONRenderer().render(answer)
 
 
 def _answer(run_id: UUID) -> dict[str, Any] | None:

@@ -29,6 +29,7 @@ from runs.execution.connections import (
 from runs.execution.drivers import drive
 from runs.execution.frames import AttemptFrames
 from runs.execution.interruption import Guard, install_handlers
+from runs.execution.observation import observed
 from runs.execution.persistence import persist
 from runs.execution.slots import Order, Slot
 from runs.execution.values import as_mapping, describe, final_values
@@ -69,7 +70,8 @@ def execute(run_id: UUID, slot: Slot) -> tuple[Ending, Run | None]:
         if run is None or worker_id is None:
             return Ending.LOST_CLAIM, None
         slot.begin(pid, run_id, run.attempt, time.monotonic() + run.timeout_seconds)
-        return AttemptExecutor(run, worker_id, slot).execute(), run
+        with observed(run):
+            return AttemptExecutor(run, worker_id, slot).execute(), run
 
 
 def _claim(run_id: UUID, worker_id: UUID) -> Run | None:

@@ -22,6 +22,7 @@ from runs.execution.keeper import Keeper
 from runs.execution.lost_broker import survive_lost_connections
 from runs.execution.replacement import ReplaceDeadChildren
 from runs.execution.slots import Slot, SlotTable
+from runs.exposition import serve_in_thread
 
 logger = logging.getLogger(__name__)
 
@@ -106,6 +107,7 @@ def on_worker_ready(sender: Any = None, **_: Any) -> None:
     version = f"{__version__} (Python {sys.version_info.major}.{sys.version_info.minor})"
     _process.keeper = Keeper(_process.table, host=host, version=version, capacity=sender.controller.concurrency)
     _process.keeper.start()
+    serve_in_thread()
     atexit.register(on_worker_shutdown)
 
 

@@ -74,6 +74,11 @@ class Run(models.Model):
     displaced_by = models.ForeignKey("self", null=True, blank=True, on_delete=models.SET_NULL, related_name="displaced")
     retry_of = models.ForeignKey("self", null=True, blank=True, on_delete=models.SET_NULL, related_name="retries")
 
+    #: The request that created the run, and its place in that request's trace (W3C's traceparent); "": not known.
+    #: With a default of the database's: servers of the former version insert rows while this one is rolled out.
+    request_id = models.CharField(max_length=64, default="", db_default="", blank=True)
+    traceparent = models.CharField(max_length=55, default="", db_default="", blank=True)
+
     #: The head when the first attempt was claimed; null with attempt >= 1: the thread was empty.
     base = models.ForeignKey("runs.Checkpoint", null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
     rolled_back_at = models.DateTimeField(null=True, blank=True)

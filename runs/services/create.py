@@ -15,13 +15,16 @@ from runs.conf import runs_settings
 from runs.errors import CheckpointNotFound, InvalidRequest, NotRetryable, OutcomeUnknown, RunNotFound
 from runs.jsonvalues import check_storable
 from runs.locks import LockedThread, lock_thread
+from runs.logcontext import bind
 from runs.models import Checkpoint, Run, Thread, new_id
 from runs.services.chosen import choose_assistant
 from runs.services.idempotency import Idempotency, bind_key, take_key
+from runs.services.measure import accepted_on_commit, count_accepted, refusals
 from runs.services.multitask import admit, parse_strategy
 from runs.services.threads import insert_thread
 from runs.services.transition import dispatch_next, refresh_thread, write_event
 from runs.states import DisconnectMode, OnCompletion
+from runs.tracing import create_span
 
 LONGEST_MODEL_NAME = 128
 LONGEST_DELAY_SECONDS = 366 * 24 * 3600
@@ -73,17 +76,24 @@ def create_run(*, thread_id: UUID, spec: RunSpec, actor: Actor, idempotency: Ide
     RunGone; nothing has changed then. Raises OutcomeUnknown with the run's id when the database did not confirm the
     commit.
     """
-    run = _build_run(thread_id, spec, actor)
-    return _commit(lambda: [_admit(run, spec, actor, idempotency)])[0]
+    with refusals([spec]):
+        run = _build_run(thread_id, spec, actor)
+        bind(thread=thread_id, run=run.pk)
+        with create_span(run.pk, thread_id) as run.traceparent:
+            return _commit(lambda: [_admit(run, spec, actor, idempotency)])[0]
 
 
 def create_runs(*, specs: Sequence[RunSpec], actor: Actor, idempotency: Idempotency | None = None) -> list[CreatedRun]:
     """Accept runs on new threads, one each: all of them or none. Raises what `create_run` raises."""
     specs = [replace(spec, create_thread=True) for spec in specs]
-    runs = [_build_run(new_id(), spec, actor) for spec in specs]
-    keys = [idempotency and idempotency.part(number) for number in range(len(specs))]
-    wanted = list(zip(runs, specs, keys, strict=True))
-    return _commit(lambda: [_admit(run, spec, actor, key) for run, spec, key in wanted])
+    with refusals(specs):
+        runs = [_build_run(new_id(), spec, actor) for spec in specs]
+        keys = [idempotency and idempotency.part(number) for number in range(len(specs))]
+        wanted = list(zip(runs, specs, keys, strict=True))
+        for run in runs:
+            with create_span(run.pk, run.thread_id) as run.traceparent:
+                pass
+        return _commit(lambda: [_admit(run, spec, actor, key) for run, spec, key in wanted])
 
 
 def _commit(admit_all: Callable[[], list[CreatedRun]]) -> list[CreatedRun]:
@@ -124,8 +134,10 @@ def _look_up(created: CreatedRun) -> CreatedRun:
         committed = False
     if not committed:
         raise OutcomeUnknown(run_id=str(created.run.pk), thread_id=str(created.run.thread_id))
+    if not created.replayed:  # the hooks went with the transaction
+        count_accepted(created.run)
     if created.run.dispatched_at is not None:
-        dispatch.publish_on_commit(created.run)  # the hook went with the transaction
+        dispatch.publish_on_commit(created.run)
     return created
 
 
@@ -149,6 +161,7 @@ def _build_run(thread_id: UUID, spec: RunSpec, actor: Actor) -> Run:
         metadata=chosen.name_in(spec.metadata),
         kwargs=kwargs,
         model_name=spec.model_name or _model_name(kwargs),
+        request_id=actor.request_id,
         retry_of_id=spec.retry_of,
         max_attempts=defaults.MAX_ATTEMPTS if spec.max_attempts is None else spec.max_attempts,
         timeout_seconds=_time_limit(spec, chosen.timeout_seconds),
@@ -223,6 +236,7 @@ def _insert(locked: LockedThread, run: Run, spec: RunSpec, actor: Actor) -> None
         run.not_before = locked.now + timedelta(seconds=spec.after_seconds)
     run.save(force_insert=True)
     write_event(run, None, actor=actor, reason=spec.reason)
+    accepted_on_commit(run)
     locked.runs.append(run)
     _describe_thread(locked, run)
     refresh_thread(locked)

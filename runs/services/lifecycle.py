@@ -14,6 +14,7 @@ from runs.errors import Fenced, UnknownAssistant
 from runs.locks import LockedThread, lock_attempt, lock_run_of_thread
 from runs.models import Checkpoint, Run, Worker
 from runs.services.checkpoints import append_checkpoint
+from runs.services.measure import left_on_commit, recovered_on_commit
 from runs.services.progress import Report
 from runs.services.transition import change_status, dispatch_next, move_head, release, update_run, write_event
 from runs.states import Departure, RunStatus
@@ -182,15 +183,16 @@ def executor_gone(
     if report is not None:
         update_run(run, **report.columns())
     if run.is_terminal:
-        _settle(run, actor, detail or departure)
+        _settle(locked, run, actor, detail or departure)
     else:
         _hand_back(locked, run, departure, actor, detail)
     release(locked)
     return run
 
 
-def _settle(run: Run, actor: Actor, how: str) -> None:
+def _settle(locked: LockedThread, run: Run, actor: Actor, how: str) -> None:
     update_run(run, leased=False)
+    left_on_commit(run, locked.now)
     write_event(run, RunStatus(run.status), actor=actor, reason=f"settled: {how}")
     notify.wake_on_commit(run)
 
@@ -205,6 +207,7 @@ def _hand_back(locked: LockedThread, run: Run, departure: Departure, actor: Acto
         change_status(
             locked, run, RunStatus.PENDING, actor=actor, reason=reason, leased=False, crashes=crashes, timeout_at=None
         )
+        recovered_on_commit(departure)
         return
     message = f"The run's worker was lost {crashes} times; it is not tried again. Last: {reason}"
     change_status(

@@ -7,6 +7,7 @@ from runs.actors import Actor
 from runs.errors import IllegalTransition
 from runs.locks import LockedThread
 from runs.models import Checkpoint, ClockTimestamp, Run, RunEvent, Thread
+from runs.services.measure import changed_on_commit
 from runs.states import FAILED, TERMINAL, OnCompletion, RunStatus, ThreadStatus, is_legal
 from runs.streaming import notify
 
@@ -32,6 +33,7 @@ def change_status(
         columns |= {"finished_at": locked.now, "dispatched_at": None}
     update_run(run, status=to, reason=reason or run.reason, updated_at=locked.now, **columns)
     write_event(run, came_from, actor=actor, reason=reason)
+    changed_on_commit(run, came_from, locked.now)
     if run.is_terminal and run.on_completion == OnCompletion.DELETE:
         _hide(locked)
     _announce(run)

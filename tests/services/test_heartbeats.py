@@ -14,7 +14,7 @@ from runs.state_dir import state_directory
 
 @pytest.fixture(autouse=True)
 def own_directory(settings: Settings, tmp_path: Path) -> None:
-    settings.RUNYARD_STATE_DIR = tmp_path / "state"
+    settings.RUNS = {**settings.RUNS, "STATE_DIR": str(tmp_path / "state")}
 
 
 def test_a_living_process_is_well(capsys: pytest.CaptureFixture[str]) -> None:
@@ -70,7 +70,7 @@ def test_a_directory_that_cannot_be_written_harms_nobody(
     settings: Settings, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "file").touch()
-    settings.RUNYARD_STATE_DIR = tmp_path / "file"
+    settings.RUNS = {**settings.RUNS, "STATE_DIR": str(tmp_path / "file")}
     heart = Heart("worker")
 
     heart.beat()

@@ -5,6 +5,7 @@ Those that spend time do so until they are interrupted; nobody lets one of them 
 
 import asyncio
 import hashlib
+import logging
 import os
 import signal
 import sys
@@ -84,6 +85,19 @@ def napper(run: RunContext, input: Any) -> dict[str, int]:
     """Sleep for the number of seconds in the input, then answer."""
     with present(run):
         time.sleep(input["seconds"])
+    return ANSWER
+
+
+@assistant
+def talker(run: RunContext, input: Any) -> dict[str, int]:
+    """Log and print, also from a thread."""
+    say = logging.getLogger("assistants").warning
+    thread = threading.Thread(target=say, args=("said by its thread",))
+    with present(run):
+        say("said by the assistant")
+        thread.start()
+        thread.join()
+        print("printed")  # noqa: T201
     return ANSWER
 
 
@@ -390,6 +404,7 @@ def poison(run: RunContext, input: Any) -> None:
 ASSISTANTS = (
     "neighbour",
     "prompt",
+    "talker",
     "napper",
     "quitter",
     "sync_code",

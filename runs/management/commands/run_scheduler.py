@@ -5,6 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
+from runs.exposition import serve_in_thread
 from runs.scheduler import Scheduler
 
 
@@ -23,6 +24,7 @@ class Command(BaseCommand):
 
         for signum in (signal.SIGTERM, signal.SIGINT):
             signal.signal(signum, stop)
+        serve_in_thread()
         self.stdout.write("scheduler: sweeping")
         scheduler.run()
         self.stdout.write("scheduler: stopped")

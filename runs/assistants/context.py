@@ -86,7 +86,13 @@ class RunContext:
     def usage(
         self, *, input_tokens: int = 0, output_tokens: int = 0, calls: int = 1, model: str = "", caller: str = ""
     ) -> None:
-        """Add what a model call used to the run's totals; `model` and `caller` break it down further."""
+        """Add what a model call used to the run's totals; `model` and `caller` break it down further.
+
+        Raises ValueError if a number is negative: totals only grow.
+        """
+        for name, number in (("input_tokens", input_tokens), ("output_tokens", output_tokens), ("calls", calls)):
+            if operator.index(number) < 0:
+                raise ValueError(f"{name} must not be negative, but is {number}")
         with self._lock:
             self._add(calls, input_tokens, output_tokens, model, caller)
             self._attempt_side.report(usage=dict(self._usage))

@@ -1,7 +1,7 @@
 """An attempt's side of its stream: numbers every frame, and writes them from a thread of its own.
 
 The assistant never waits for Redis. What cannot be written while Redis is away is kept up to a bound and then given
-up; its numbers stay used, so readers see a gap and not a stream that looks whole.
+up, the oldest first; its numbers stay used, so readers see a gap and not a stream that looks whole.
 """
 
 import json
@@ -21,6 +21,7 @@ from runs.streaming import log
 logger = logging.getLogger(__name__)
 
 MOST_WAITING = 20_000
+MOST_WAITING_CHARACTERS = 32 * 1024 * 1024
 BATCH = 200
 #: What has piled up must be written within the time that one command may take, or it would never be written.
 BATCH_CHARACTERS = 1_000_000
@@ -35,7 +36,8 @@ class StreamWriter:
     def __init__(self, run_id: UUID, attempt: int) -> None:
         self._run_id, self._attempt = run_id, attempt
         self._next = 0
-        self._waiting: deque[tuple[int, str, str]] = deque(maxlen=MOST_WAITING)
+        self._waiting: deque[tuple[int, str, str]] = deque()
+        self._characters = 0
         self._condition = threading.Condition()
         self._writing = self._closed = self._refused = False
         self._thread: threading.Thread | None = None
@@ -47,11 +49,17 @@ class StreamWriter:
             if self._closed:
                 return
             self._waiting.append((self._next, event, text))
+            self._characters += len(text)
             self._next += 1
+            self._give_up_oldest()
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name=f"{MESSENGER}-stream", daemon=True)
                 self._thread.start()
             self._condition.notify_all()
+
+    def _give_up_oldest(self) -> None:
+        while len(self._waiting) > MOST_WAITING or self._characters > MOST_WAITING_CHARACTERS:
+            self._characters -= len(self._waiting.popleft()[2])
 
     def close(self, seconds: float) -> int | None:
         """Wait until everything is written, at most this long; return the number of the last frame."""
@@ -84,14 +92,17 @@ class StreamWriter:
             while self._waiting and len(batch) < BATCH and characters < BATCH_CHARACTERS:
                 batch.append(self._waiting.popleft())
                 characters += len(batch[-1][2])
+            self._characters -= characters
             self._writing = bool(batch)
             return batch
 
     def _put_back(self, batch: list[tuple[int, str, str]]) -> None:
         with self._condition:
             self._writing = False
-            if not self._closed and len(self._waiting) + len(batch) <= MOST_WAITING:
+            if not self._closed:
                 self._waiting.extendleft(reversed(batch))
+                self._characters += sum(len(text) for _, _, text in batch)
+                self._give_up_oldest()
 
     def _done(self, *, refused: bool) -> None:
         """Refused: another attempt writes this stream, or it has ended; whatever follows is refused, too."""

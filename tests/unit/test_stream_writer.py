@@ -61,3 +61,13 @@ def test_small_frames_go_together(away: Redis) -> None:
     away.come_back()
     assert writer.close(30.0) == stream_writer.BATCH
     assert [len(batch) for batch in away.batches] == [stream_writer.BATCH, 1]
+
+
+def test_what_waits_is_bounded_in_size_and_the_newest_are_kept(away: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream_writer, "MOST_WAITING_CHARACTERS", 1020)
+    writer = StreamWriter(uuid4(), 1)
+    for _ in range(30):
+        writer.write("values", "x" * 100)  # 102 characters as JSON
+    away.come_back()
+    assert writer.close(30.0) == 29
+    assert [number for batch in away.batches for number, _, _ in batch] == list(range(20, 30))

@@ -43,12 +43,18 @@ def actions() -> Iterator[Action]:
     yield "published runs", _exhaustively(recover.dispatch_lost_runs)
 
 
-def _exhaustively(sweep: Callable[[], int]) -> Callable[[], int]:
-    """A sweep does a batch; again until it finds nothing that it could do."""
+def left_out() -> int:
+    """How many rows and threads a sweep would still find: somebody else held them, or they failed and were logged."""
+    runs = recover.overdue_runs().count() + recover.stalled_runs().count()
+    return runs + len(workers.expired_workers(limit=None)) + len(recover.lost_threads(limit=None))
+
+
+def _exhaustively(sweep: Callable[..., int]) -> Callable[[], int]:
+    """A sweep does a batch; again until it finds nothing that it could do, even behind a batch that others hold."""
 
     def sweep_all() -> int:
         total = 0
-        while done := sweep():
+        while done := sweep() or sweep(limit=None):
             total += done
         return total
 

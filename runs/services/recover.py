@@ -22,7 +22,7 @@ SCHEDULER = system("scheduler")
 BATCH = 100
 
 
-def bury_expired_workers(limit: int = BATCH, may_bury: Callable[[], bool] = lambda: True) -> int:
+def bury_expired_workers(limit: int | None = BATCH, may_bury: Callable[[], bool] = lambda: True) -> int:
     """Bury the workers whose lease has run out; a renewal that comes first wins. Returns how many were buried.
 
     `may_bury` is asked before each.
@@ -30,7 +30,7 @@ def bury_expired_workers(limit: int = BATCH, may_bury: Callable[[], bool] = lamb
     return for_each(expired_workers(limit), lambda worker_id: may_bury() and bury_worker(worker_id))
 
 
-def recover_stalled_runs(actor: Actor = SCHEDULER, limit: int = BATCH) -> int:
+def recover_stalled_runs(actor: Actor = SCHEDULER, limit: int | None = BATCH) -> int:
     """Take the leases of buried workers away: their runs go back to the queue, or end, or are settled."""
 
     def recover(lease: tuple[UUID, int, UUID]) -> Run | None:
@@ -57,7 +57,7 @@ def held_by(worker_ids: Collection[UUID]) -> QuerySet[Run]:
     return Run.objects.leased().filter(worker__in=worker_ids)
 
 
-def time_out_overdue_runs(actor: Actor = SCHEDULER, limit: int = BATCH) -> int:
+def time_out_overdue_runs(actor: Actor = SCHEDULER, limit: int | None = BATCH) -> int:
     """Give overdue runs the status timeout; usually their worker has done so already."""
 
     def time_out(execution: tuple[UUID, int]) -> Run | None:
@@ -72,7 +72,7 @@ def overdue_runs() -> QuerySet[Run]:
     return Run.objects.filter(status=RunStatus.RUNNING, timeout_at__lt=ClockTimestamp())
 
 
-def dispatch_lost_runs(limit: int = BATCH) -> int:
+def dispatch_lost_runs(limit: int | None = BATCH) -> int:
     """Publish what could be claimed now and was not: never published, due since, or published and lost.
 
     Goes through `dispatch_next` like everybody else, so only the first of a thread's queue is ever published.
@@ -80,7 +80,7 @@ def dispatch_lost_runs(limit: int = BATCH) -> int:
     return for_each(lost_threads(limit), _dispatch_thread)
 
 
-def lost_threads(limit: int = BATCH) -> list[UUID]:
+def lost_threads(limit: int | None = BATCH) -> list[UUID]:
     """Threads whose queue should move and does not: nothing leased, a due run, and no fresh dispatch."""
     fresh = Run.objects.filter(thread=OuterRef("thread"), status=RunStatus.PENDING).filter(
         dispatched_at__gte=ClockTimestamp() - _patience()

@@ -8,6 +8,7 @@ from django.core.management import call_command
 
 from runs.management.commands import recover_runs as recover_runs_command
 from runs.models import Run, RunEvent, Worker
+from runs.services import recover
 from runs.states import RunStatus
 from tests.support.factories import (
     bury,
@@ -92,3 +93,21 @@ def test_the_queue_is_rebuilt_from_the_database_alone(outbox: Outbox) -> None:
     outbox.clear()
     assert recover_runs()[-1] == "published runs: 150"
     assert sorted(outbox.published) == sorted(run.pk for run in firsts)
+
+
+def test_it_goes_on_past_what_others_hold_and_says_how_many_it_left_out(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    firsts = [make_run(make_thread()) for _ in range(recover.BATCH + 20)]
+    Run.objects.update(dispatched_at=None, dispatches=0)
+    held = set(recover.lost_threads(recover.BATCH))
+    try_lock = recover.try_lock_thread
+    monkeypatch.setattr(recover, "try_lock_thread", lambda pk: None if pk in held else try_lock(pk))
+    outbox.clear()
+    assert recover_runs()[-2:] == [
+        "published runs: 20",
+        f"left out, because others hold them or they failed: {recover.BATCH}; run this again",
+    ]
+    assert sorted(outbox.published) == sorted(run.pk for run in firsts if run.thread_id not in held)
+    held.clear()
+    assert recover_runs()[-1] == f"published runs: {recover.BATCH + 20}"

@@ -27,6 +27,8 @@ class Command(BaseCommand):
             self._wait(len(expired))
         for what, action in rebuild.actions():
             self.stdout.write(f"{what}: {action()}")
+        if left := rebuild.left_out():
+            self.stdout.write(f"left out, because others hold them or they failed: {left}; run this again")
 
     def _show(self) -> None:
         count = 0

@@ -14,7 +14,7 @@ JS := tests/contract/javascript
 
 .DEFAULT_GOAL := help
 .PHONY: help up demo test test-contract test-browser test-races test-revoke test-crashes test-rabbitmq test-streams \
-	bench bench-streams bench-latency bench-console format lint types imports migrations deploy-check schema schema-check \
+	bench bench-side-by-side bench-streams bench-latency bench-console format lint types imports migrations deploy-check schema schema-check \
 	check clean
 
 help: ## show this list
@@ -52,6 +52,9 @@ test-streams: $(DEV) ## every round of the live streams
 
 bench: $(DEV) ## Runyard beside LangGraph's own server and Aegra, about an hour (ARGS="--trial", "--servers runyard langgraph")
 	@$(PY) -m bench.compare $(ARGS)
+
+bench-side-by-side: $(DEV) ## every difference between LangGraph's own server and this one that the docs do not explain
+	@$(PY) -m bench.side_by_side $(ARGS)
 
 bench-streams: $(DEV) ## what idle streams cost (ARGS="--streams 1000 --json"); see bench/README.md
 	@$(PY) -m bench.idle_streams $(ARGS)

@@ -23,7 +23,7 @@ _ROW = '<div class="detail-row task-data-row">'
 _LINK = '<div class="detail-row task-data-row"><dt>Run</dt><dd><a id="run" href="{url}">{url}</a></dd></div>'
 
 
-class GuardedMetrics(Metrics):
+class GuardedMetrics(Metrics):  # type: ignore[misc] # Flower has no types
     """The same numbers, for those who may see the pages."""
 
     @tornado.web.authenticated

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import httpx
 
-from bench.compare.environments import AEGRA, LANGGRAPH
 from bench.compare.load import Refused, client
 from bench.compare.report import Measured, chart, markdown
 from bench.compare.scenarios import SCENARIOS, Row, Scale
 from bench.compare.servers import SERVERS, Server
+from bench.environments import AEGRA, LANGGRAPH
 from bench.stack import allow_files
 from runs import __version__
 
-VERSIONS = {"runyard": __version__, "langgraph": LANGGRAPH, "aegra": AEGRA, "aegra-workers": AEGRA}
+VERSIONS = {"runyard": __version__, "langgraph": LANGGRAPH[-1], "aegra": AEGRA[0], "aegra-workers": AEGRA[0]}
 TRIAL = Scale(samples=5, clients=(16,), waiting=(16,), queued=20, idle=(50,))
 FILES = 8192
 

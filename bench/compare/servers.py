@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import psutil
 
-from bench.compare.environments import AEGRA, LANGGRAPH, environment, newer_python
+from bench.environments import AEGRA, LANGGRAPH, environment, newer_python
 from project.local.engines import started_engines
 from project.local.home import Home
 from project.local.ports import free_port

@@ -9,6 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from bench.environments import LANGGRAPH, environment
 from bench.side_by_side import servers
 from bench.side_by_side.client import Server
 from bench.side_by_side.differences import differences
@@ -19,10 +20,9 @@ from bench.side_by_side.scenarios import SCENARIOS
 def main() -> int:
     """Ask both and compare."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--environment", type=Path, default=servers.ROOT / ".venv-langgraph")
     parser.add_argument("--all", action="store_true")
     options = parser.parse_args()
-    program = servers.make_environment(options.environment)
+    program = environment("langgraph", LANGGRAPH) / "langgraph"
     with tempfile.TemporaryDirectory() as directory:
         config = servers.copy_project(Path(directory))
         with servers.reference(program, config) as url, servers.runyard(config) as (own_url, key):

@@ -4,8 +4,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -18,21 +16,9 @@ from project.local.running import running_server
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = ROOT / "tests/support/project"
-#: What was compared; another version may answer differently.
-PACKAGES = ("langgraph-cli[inmem]==0.4.40", "langgraph-api==0.16.7")
 #: What is compared; LangGraph's server does not start if one graph cannot be loaded, and some are there to be broken.
 _GRAPHS = ("echo", "chat", "slow", "boom", "hitl", "parent", "ctx")
 START_SECONDS = 120.0
-
-
-def make_environment(directory: Path) -> Path:
-    """Create the environment, if need be, and return its `langgraph`."""
-    program = directory / "bin/langgraph"
-    if not program.exists():
-        subprocess.run([sys.executable, "-m", "venv", str(directory)], check=True)  # noqa: S603
-        install = [str(directory / "bin/python"), "-m", "pip", "install", "--quiet", *PACKAGES]
-        subprocess.run(install, check=True)  # noqa: S603
-    return program
 
 
 def copy_project(directory: Path) -> Path:

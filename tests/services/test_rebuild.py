@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 from django.core.management import call_command
 
+from runs.locks import try_lock_thread
 from runs.management.commands import recover_runs as recover_runs_command
 from runs.models import Run, RunEvent, Worker
 from runs.services import recover
@@ -101,8 +102,7 @@ def test_it_goes_on_past_what_others_hold_and_says_how_many_it_left_out(
     firsts = [make_run(make_thread()) for _ in range(recover.BATCH + 20)]
     Run.objects.update(dispatched_at=None, dispatches=0)
     held = set(recover.lost_threads(recover.BATCH))
-    try_lock = recover.try_lock_thread
-    monkeypatch.setattr(recover, "try_lock_thread", lambda pk: None if pk in held else try_lock(pk))
+    monkeypatch.setattr(recover, "try_lock_thread", lambda pk: None if pk in held else try_lock_thread(pk))
     outbox.clear()
     assert recover_runs()[-2:] == [
         "published runs: 20",

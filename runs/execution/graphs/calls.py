@@ -30,7 +30,7 @@ class Call:
 def make_config(run: Run, start: Start) -> RunnableConfig:
     """The config of a run: the caller's, with ids that he cannot choose."""
     asked = dict(run.kwargs.get("config") or {})
-    ids = {"graph_id": run.assistant, "assistant_id": str(registry.assistant_id(run.assistant))}
+    ids = {"graph_id": run.assistant, "assistant_id": str(run.assistant_id or registry.assistant_id(run.assistant))}
     configurable = {
         name: value
         for name, value in (asked.pop("configurable", None) or {}).items()

@@ -9,20 +9,21 @@ from project.local.home import ROOT
 
 #: Not committed; `make clean` leaves it, for it takes minutes to make.
 PLACE = ROOT / ".bench"
-LANGGRAPH = "langgraph-cli[inmem]==0.4.40"
-AEGRA = "aegra-api==0.11.0"
+LANGGRAPH = ("langgraph-cli[inmem]==0.4.40", "langgraph-api==0.16.7")
+AEGRA = ("aegra-api==0.11.0",)
 
 
-def environment(name: str, requirement: str, *, python: str = sys.executable) -> Path:
+def environment(name: str, requirements: tuple[str, ...], *, python: str = sys.executable) -> Path:
     """The directory with the programs of this environment, made if it is not there yet."""
     place = PLACE / name
     done = place / ".installed"
-    if not done.exists() or done.read_text() != requirement:
-        print(f"installing {requirement} into {place}", file=sys.stderr)
+    wanted = "\n".join(requirements)
+    if not done.exists() or done.read_text() != wanted:
+        print(f"installing {', '.join(requirements)} into {place}", file=sys.stderr)
         subprocess.run([python, "-m", "venv", "--clear", str(place)], check=True)  # noqa: S603 - our own words
         install = [str(place / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*install, requirement], check=True)  # noqa: S603
-        done.write_text(requirement)
+        subprocess.run([*install, *requirements], check=True)  # noqa: S603
+        done.write_text(wanted)
     return place / "bin"
 
 

@@ -32,7 +32,7 @@ test: $(DEV) ## the everyday suite, with engines of its own
 test-contract: $(DEV) $(JS)/node_modules/.installed ## the official clients, in Python and in JavaScript (needs Node.js)
 	@$(PY) -m pytest --timeout=300 tests/contract/test_python_*.py $(JS) $(ARGS)
 
-test-browser: $(DEV) ## the playground and other origins, in a headless Chromium (CHROMIUM=..., default the one on PATH)
+test-browser: $(DEV) ## the console, the playground and other origins, in a headless Chromium (CHROMIUM=..., default the one on PATH)
 	@$(PY) -m pytest --timeout=300 tests/browser $(ARGS)
 
 test-races: $(DEV) ## every round of the races

@@ -45,6 +45,24 @@ class AssistantNotFound(NotFound):
     code = "assistant_not_found"
 
 
+class GraphNotFound(NotFound):
+    """There is no graph of this name."""
+
+    code = "graph_not_found"
+
+
+class GraphNotDescribed(NotFound):
+    """Nobody has described this graph yet. A worker that has it does so when it starts; its log says what is wrong."""
+
+    code = "graph_not_described"
+
+
+class VersionNotFound(NotFound):
+    """The assistant has no such version."""
+
+    code = "version_not_found"
+
+
 class Conflict(RunError):
     """The request conflicts with the state of the thread or run."""
 
@@ -61,6 +79,18 @@ class ThreadExists(Conflict):
     """A thread with this id already exists."""
 
     code = "thread_exists"
+
+
+class AssistantExists(Conflict):
+    """An assistant with this id already exists."""
+
+    code = "assistant_exists"
+
+
+class SystemAssistant(Conflict):
+    """This assistant is the server's own and cannot be changed. Create one of yours with its graph_id."""
+
+    code = "system_assistant"
 
 
 class ThreadDeleting(Conflict):

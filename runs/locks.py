@@ -16,8 +16,8 @@ from django.db import connection
 from django.db.models import Q, QuerySet
 
 from runs.conf import runs_settings
-from runs.errors import Fenced, ThreadNotFound
-from runs.models import ClockTimestamp, IdempotencyKey, Run, Thread, Worker
+from runs.errors import AssistantNotFound, Fenced, ThreadNotFound
+from runs.models import Assistant, ClockTimestamp, IdempotencyKey, Run, Thread, Worker
 from runs.states import IN_FLIGHT, RunStatus
 
 #: Columns that can be large and that no decision needs.
@@ -160,6 +160,16 @@ def _locked_keys(keys: QuerySet[IdempotencyKey], limit: int | None = None) -> li
     bound_transaction()
     locked = keys.select_for_update(skip_locked=True, of=("self",)).order_by("pk")
     return list(locked.values_list("pk", flat=True)[:limit])
+
+
+def lock_assistant(assistant_id: UUID, owner: Any) -> Assistant:
+    """Lock an assistant that this owner may see, or raise AssistantNotFound. Nothing else is locked beside it."""
+    bound_transaction()
+    visible = Assistant.objects.visible_to(owner).select_for_update(no_key=True, of=("self",))
+    assistant = visible.filter(pk=assistant_id).first()
+    if assistant is None:
+        raise AssistantNotFound(f"Assistant with ID {assistant_id} not found")
+    return assistant
 
 
 def lock_expired_worker(worker_id: UUID) -> Worker | None:

@@ -6,6 +6,7 @@ from uuid import UUID
 from celery import Task, shared_task
 from celery.exceptions import Ignore
 
+from runs import registrar  # noqa: F401 - a worker that starts calls it
 from runs.dispatch import EXECUTE_RUN
 from runs.execution.attempt import Ending, execute
 from runs.execution.worker import current_slot

@@ -8,6 +8,7 @@ import os
 import sys
 
 import django
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
 from django.db import OperationalError, connection
 
@@ -16,10 +17,11 @@ KEY_NAME = "made by make up"
 
 
 def main() -> int:
-    """Migrate, then create what is missing; a sentence on stderr and 1 if that cannot be done."""
+    """Migrate, register the assistants, create what is missing; a sentence on stderr and 1 if that cannot be done."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
     django.setup()
     from runs.errors import InvalidRequest
+    from runs.services.registration import register_assistants
 
     try:
         connection.ensure_connection()
@@ -27,11 +29,14 @@ def main() -> int:
         return _refuse(f"the PostgreSQL of DATABASE_URL does not answer: {str(error).strip()}")
     call_command("migrate", interactive=False, verbosity=0)
     try:
+        problems = register_assistants().problems
         chosen = os.environ["RUNYARD_ADMIN_PASSWORD_CHOSEN"] == "yes"  # noqa: S105 - a word, not a password
         accounts = create_accounts(
             os.environ["RUNYARD_ADMIN_PASSWORD"], os.environ["RUNYARD_API_KEY"] or None, chosen=chosen
         )
-        json.dump(accounts, sys.stdout)
+        json.dump({**accounts, "problems": problems}, sys.stdout)
+    except ImproperlyConfigured as error:
+        return _refuse(str(error))
     except InvalidRequest as error:
         return _refuse(f"RUNYARD_API_KEY: {error}")
     return 0

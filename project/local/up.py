@@ -48,7 +48,7 @@ def _up(home: Home, console: Console) -> int:
         found = {**engines.values, "SECRET_KEY": home.settings.secret("SECRET_KEY")}
         home.settings.update(found)
         environment = {**os.environ, **found, "RUNYARD_HOME": str(home.path)}
-        accounts = _prepare(home, environment, password)
+        accounts = _prepare(home, environment, password, console)
         home.credentials.update({"RUNYARD_API_KEY": accounts["api_key"], "RUNYARD_URL": ports.urls["API"]})
 
         def announce() -> None:
@@ -63,8 +63,8 @@ def _up(home: Home, console: Console) -> int:
     return status
 
 
-def _prepare(home: Home, environment: Mapping[str, str], password: str) -> dict[str, str]:
-    """Migrate and create the accounts, in a program of its own."""
+def _prepare(home: Home, environment: Mapping[str, str], password: str, console: Console) -> dict[str, str]:
+    """Migrate, register the assistants and create the accounts, in a program of its own."""
     given = {
         "RUNYARD_ADMIN_PASSWORD": password,
         "RUNYARD_ADMIN_PASSWORD_CHOSEN": "yes" if os.environ.get("RUNYARD_ADMIN_PASSWORD") else "no",
@@ -83,8 +83,10 @@ def _prepare(home: Home, environment: Mapping[str, str], password: str) -> dict[
     )
     if done.returncode != 0:
         raise CannotStart(done.stderr.strip())
-    accounts: dict[str, str] = json.loads(done.stdout)
-    return accounts
+    prepared = json.loads(done.stdout)
+    for problem in prepared["problems"].values():
+        console.say(problem)
+    return {name: prepared[name] for name in ("api_key", "operator")}
 
 
 def _welcome(ports: Addresses, accounts: Mapping[str, str], password: str) -> str:

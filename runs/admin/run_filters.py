@@ -17,7 +17,7 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
 from runs.admin.base import as_uuid
-from runs.admin.run_search import Found, search
+from runs.admin.run_search import Found, failed_with, search
 from runs.models import Run, Worker
 from runs.states import IN_FLIGHT, TERMINAL, MultitaskStrategy, RunStatus
 
@@ -168,7 +168,7 @@ FIELDS: dict[str, Callable[[str], Any]] = {
     "worker": _worker,
     "owner": _owner,
     "thread": _thread,
-    "error": lambda value: Q(error__isnull=False, error__type=value),
+    "error": failed_with,
     "age": _age,
     "since": lambda value: Q(created_at__gte=_time(value)),
     "until": lambda value: Q(created_at__lt=_time(value)),

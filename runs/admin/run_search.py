@@ -4,7 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from django.contrib.auth import get_user_model
-from django.db.models import Q
+from django.db.models import Q, Value
+from django.db.models.fields.json import KeyTextTransform
+from django.db.models.lookups import Exact
 
 from runs.admin.base import as_uuid
 from runs.models import Run, Thread, Worker
@@ -64,8 +66,13 @@ def _owner(value: str) -> Q | None:
     return None if owner is None else Q(owner=owner)
 
 
+def failed_with(kind: str) -> Q:
+    """Runs whose error is of this type; as text, which the index holds, and not as JSON."""
+    return Q(error__isnull=False) & Q(Exact(KeyTextTransform("type", "error"), Value(kind)))
+
+
 def _error(value: str) -> Q | None:
-    failed = Q(error__isnull=False, error__type=value)
+    failed = failed_with(value)
     return failed if Run.objects.filter(failed).exists() else None
 
 

@@ -1,53 +1,67 @@
-"""/assistants: which there are. They are registered by the operator, so the API only reads them."""
+"""/assistants: create, read, change, delete, search, count."""
 
-from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
-from django.utils import timezone
-from drf_spectacular.utils import extend_schema
-from rest_framework import serializers
+from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from runs.api.fields import ObjectField, StrictSerializer, TextField
-from runs.api.pagination import PAGE_HEADERS, limit_field, offset_field, page
+from runs.api.assistant_requests import (
+    AssistantCount,
+    AssistantCreate,
+    AssistantDelete,
+    AssistantPatch,
+    AssistantSearch,
+    assistant_filter,
+    content_of,
+)
+from runs.api.fields import QuerySerializer
+from runs.api.pagination import PAGE_HEADERS, page
 from runs.api.presenters import present_assistant, select
-from runs.api.responses import ASSISTANT_MEMBERS, AssistantSerializer
-from runs.api.run_requests import find_assistant
+from runs.api.responses import AssistantSerializer
 from runs.api.view import ApiView
-from runs.assistants import registry
-
-_SINCE = timezone.now()
-
-
-class AssistantCount(StrictSerializer):
-    """POST /assistants/count."""
-
-    graph_id = TextField(required=False)
-    name = TextField(required=False, help_text="A part of the name; case does not matter.")
-    metadata = ObjectField(required=False)
+from runs.services.assistant_search import count_assistants, get_assistant, search_assistants
+from runs.services.assistants import create_assistant, delete_assistant, update_assistant
 
 
-class AssistantSearch(AssistantCount):
-    """POST /assistants/search."""
+class AssistantsView(ApiView):
+    """All assistants."""
 
-    limit = limit_field()
-    offset = offset_field()
-    sort_by = serializers.ChoiceField(
-        ["assistant_id", "graph_id", "name", "created_at", "updated_at"], default="created_at"
-    )
-    sort_order = serializers.ChoiceField(["asc", "desc"], default="desc")
-    select = serializers.ListField(child=serializers.ChoiceField(ASSISTANT_MEMBERS), required=False)
+    @extend_schema(operation_id="create_assistant", request=AssistantCreate, responses=AssistantSerializer)
+    def post(self, request: Request) -> Response:
+        """Create an assistant: a graph under settings of its own."""
+        asked = self.body(AssistantCreate)
+        created = create_assistant(
+            actor=self.actor,
+            assistant_id=asked.get("assistant_id"),
+            if_exists=asked["if_exists"],
+            **content_of(asked),
+        )
+        return Response(present_assistant(created))
 
 
 class AssistantView(ApiView):
     """One assistant."""
 
+    queries: ClassVar[dict[str, type[QuerySerializer]]] = {"DELETE": AssistantDelete}
+
     @extend_schema(operation_id="get_assistant", responses=AssistantSerializer)
     def get(self, request: Request, assistant_id: UUID) -> Response:
         """Return the assistant."""
-        return Response(present_assistant(find_assistant(str(assistant_id)), _SINCE))
+        return Response(present_assistant(get_assistant(assistant_id=assistant_id, owner=self.owner)))
+
+    @extend_schema(operation_id="update_assistant", request=AssistantPatch, responses=AssistantSerializer)
+    def patch(self, request: Request, assistant_id: UUID) -> Response:
+        """Make a new version of the assistant, which is in force from now on."""
+        content: dict[str, Any] = content_of(self.body(AssistantPatch))
+        return Response(present_assistant(update_assistant(actor=self.actor, assistant_id=assistant_id, **content)))
+
+    @extend_schema(operation_id="delete_assistant", responses={204: OpenApiResponse(description="Deleted.")})
+    def delete(self, request: Request, assistant_id: UUID) -> Response:
+        """Delete the assistant with its versions; its runs go on, and stay."""
+        delete_assistant(actor=self.actor, assistant_id=assistant_id, threads=self.query["delete_threads"])
+        return Response(status=204)
 
 
 class AssistantSearchView(ApiView):
@@ -60,14 +74,19 @@ class AssistantSearchView(ApiView):
         responses=AssistantSerializer(many=True),
     )
     def post(self, request: Request) -> Response:
-        """Return the assistants that match."""
+        """Return the assistants that match, the latest created first."""
         asked = self.body(AssistantSearch)
         limit, offset = asked["limit"], asked["offset"]
-        found = sorted(
-            _matching(asked), key=lambda assistant: assistant[asked["sort_by"]], reverse=asked["sort_order"] == "desc"
+        found = search_assistants(
+            owner=self.owner,
+            wanted=assistant_filter(asked),
+            limit=limit + 1,
+            offset=offset,
+            sort_by=asked["sort_by"],
+            descending=asked["sort_order"] == "desc",
         )
-        shown, headers = page(found[offset : offset + limit + 1], limit=limit, offset=offset)
-        return Response([select(assistant, asked.get("select")) for assistant in shown], headers=headers)
+        shown, headers = page(found, limit=limit, offset=offset)
+        return Response([select(present_assistant(one), asked.get("select")) for one in shown], headers=headers)
 
 
 class AssistantCountView(ApiView):
@@ -76,17 +95,4 @@ class AssistantCountView(ApiView):
     @extend_schema(operation_id="count_assistants", request=AssistantCount, responses=int)
     def post(self, request: Request) -> Response:
         """Return the number of assistants that match."""
-        return Response(len(_matching(self.body(AssistantCount))))
-
-
-def _matching(asked: Mapping[str, Any]) -> list[dict[str, Any]]:
-    by_name = sorted(registry.registered().items())
-    return [found for _, one in by_name if _matches(found := present_assistant(one, _SINCE), asked)]
-
-
-def _matches(assistant: Mapping[str, Any], asked: Mapping[str, Any]) -> bool:
-    return (
-        asked.get("graph_id", assistant["graph_id"]) == assistant["graph_id"]
-        and asked.get("name", "").lower() in assistant["name"].lower()
-        and all(assistant["metadata"].get(name) == value for name, value in asked.get("metadata", {}).items())
-    )
+        return Response(count_assistants(owner=self.owner, wanted=assistant_filter(self.body(AssistantCount))))

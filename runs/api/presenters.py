@@ -5,8 +5,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid5
 
-from runs.assistants import Assistant, registry
-from runs.models import Checkpoint, Run, Thread
+from runs.assistants import registry
+from runs.models import Assistant, AssistantVersion, Checkpoint, Graph, Run, Thread
 from runs.services.create import CreatedRun
 from runs.services.runs import queue_position
 from runs.services.transition import present_error
@@ -40,7 +40,7 @@ def present_run(run: Run, *, place: int | None) -> dict[str, Any]:
     return {
         "run_id": str(run.pk),
         "thread_id": str(run.thread_id),
-        "assistant_id": str(registry.assistant_id(run.assistant)),
+        "assistant_id": str(run.assistant_id or registry.assistant_id(run.assistant)),
         "metadata": run.metadata,
         "status": run.status,
         "kwargs": {**KWARGS, **run.kwargs},
@@ -172,20 +172,34 @@ def _reference(thread_id: UUID, checkpoint_id: UUID | None) -> dict[str, str] | 
     return {"checkpoint_id": str(checkpoint_id), "thread_id": str(thread_id), "checkpoint_ns": ""}
 
 
-def present_assistant(assistant: Assistant, since: datetime) -> dict[str, Any]:
-    """An Assistant; it is code, so it has one version and exists since this process knows it."""
+def present_assistant(assistant: Assistant) -> dict[str, Any]:
+    """An Assistant."""
+    return {**_content(assistant), "updated_at": _time(assistant.updated_at)}
+
+
+def present_version(version: AssistantVersion) -> dict[str, Any]:
+    """An AssistantVersion."""
+    return {**_content(version), "assistant_id": str(version.assistant_id)}
+
+
+def _content(row: Assistant | AssistantVersion) -> dict[str, Any]:
+    """`context` is shown under the name it had before, too."""
     return {
-        "assistant_id": str(registry.assistant_id(assistant.name)),
-        "graph_id": assistant.name,
-        "config": {},
-        "context": {},
-        "metadata": {"created_by": "system"},
-        "name": assistant.name,
-        "description": assistant.description or None,
-        "version": 1,
-        "created_at": _time(since),
-        "updated_at": _time(since),
+        "assistant_id": str(row.pk),
+        "graph_id": row.graph_id,
+        "config": {**row.config, "configurable": row.context} if row.context else row.config,
+        "context": row.context,
+        "metadata": row.metadata,
+        "name": row.name,
+        "description": row.description,
+        "version": row.version,
+        "created_at": _time(row.created_at),
     }
+
+
+def present_schemas(graph: Graph) -> dict[str, Any]:
+    """A GraphSchema."""
+    return {"graph_id": graph.name, **graph.schemas}
 
 
 def select(presented: Mapping[str, Any], wanted: Sequence[str] | None) -> dict[str, Any]:

@@ -143,22 +143,45 @@ class UpdatedStateSerializer(_Shape):
 STATE_MEMBERS = tuple(ThreadStateSerializer().fields)
 
 
-class AssistantSerializer(_Shape):
-    """An assistant of this server."""
+class AssistantVersionSerializer(_Shape):
+    """What an assistant says, or has said."""
 
     assistant_id = serializers.UUIDField()
     graph_id = serializers.CharField()
     config = ObjectField()
     context = ObjectField()  # type: ignore[assignment] # a member of the JSON, not DRF's context
     metadata = ObjectField()
-    name = serializers.CharField()
-    description = serializers.CharField(allow_null=True)
+    name = serializers.CharField(allow_blank=True)
+    description = serializers.CharField(allow_null=True, allow_blank=True)
     version = serializers.IntegerField()
     created_at = serializers.DateTimeField()
+
+
+class AssistantSerializer(AssistantVersionSerializer):
+    """An assistant, as it is now."""
+
     updated_at = serializers.DateTimeField()
 
 
 ASSISTANT_MEMBERS = tuple(AssistantSerializer().fields)
+
+
+class DrawingSerializer(_Shape):
+    """The nodes of a graph and the edges between them."""
+
+    nodes = serializers.ListField(child=ObjectField())
+    edges = serializers.ListField(child=ObjectField())
+
+
+class SchemasSerializer(_Shape):
+    """What goes into a graph and comes out of it: JSON schemas, or null if it cannot be said in JSON Schema."""
+
+    graph_id = serializers.CharField()
+    input_schema = ObjectField(allow_null=True)
+    output_schema = ObjectField(allow_null=True)
+    state_schema = ObjectField(allow_null=True)
+    config_schema = ObjectField(allow_null=True)
+    context_schema = ObjectField(allow_null=True)
 
 
 class HealthSerializer(_Shape):

@@ -18,15 +18,12 @@ from runs.api.fields import (
     StrictSerializer,
     TextField,
     WholeNumberField,
-    parse_uuid,
     refuse_unknown,
 )
 from runs.api.presenters import KWARGS
 from runs.api.thread_requests import RootCheckpoint, fork_of
-from runs.assistants import Assistant, registry
-from runs.errors import AssistantNotFound, InvalidRequest, UnknownAssistant
 from runs.models import new_id
-from runs.services.create import LONGEST_DELAY_SECONDS, LONGEST_MODEL_NAME, MOST_ATTEMPTS, RunSpec
+from runs.services.create import LONGEST_DELAY_SECONDS, MOST_ATTEMPTS, ONLY_GRAPHS, RunSpec
 from runs.states import DisconnectMode, MultitaskStrategy, OnCompletion
 
 STREAM_MODES = (
@@ -40,11 +37,7 @@ STREAM_MODES = (
     "events",
     "debug",
 )
-#: What only graphs have.
-_OF_GRAPHS = ("command", "interrupt_before", "interrupt_after")
-
-
-PAIR = 2
+_PAIR = 2
 _MODE = {"type": "string", "enum": list(STREAM_MODES)}
 
 
@@ -111,7 +104,7 @@ class CommandField(ObjectField):
 
 def _is_update(update: Any) -> bool:
     if isinstance(update, list):
-        return all(isinstance(pair, list) and len(pair) == PAIR and isinstance(pair[0], str) for pair in update)
+        return all(isinstance(pair, list) and len(pair) == _PAIR and isinstance(pair[0], str) for pair in update)
     return update is None or isinstance(update, dict)
 
 
@@ -201,46 +194,23 @@ def stateless_spec(asked: Mapping[str, Any]) -> RunSpec:
 
 
 def run_spec(asked: Mapping[str, Any], thread_id: UUID) -> RunSpec:
-    """What the service is asked for. Raises UnknownAssistant, AssistantNotFound, InvalidRequest, Contradiction."""
-    assistant = find_assistant(asked["assistant_id"])
-    _refuse_what_only_graphs_have(assistant, asked)
-    config, context = _config_and_context(asked)
+    """What the service is asked for. Raises InvalidRequest, Contradiction."""
+    config, context = config_and_context(asked)
     return RunSpec(
-        assistant=assistant.name,
+        assistant=asked["assistant_id"],
         kwargs=_kwargs(asked, config, context, fork_of(asked, thread_id)),
-        metadata={**_names(assistant), **config.get("metadata", {}), **asked["metadata"]},
+        metadata={**config.get("metadata", {}), **asked["metadata"]},
         multitask_strategy=asked.get("multitask_strategy"),
         on_disconnect=asked.get("on_disconnect"),
         after_seconds=asked.get("after_seconds"),
         timeout_seconds=asked.get("timeout_seconds"),
         max_attempts=asked.get("max_attempts"),
-        model_name=_model_name(context),
         create_thread=asked["if_not_exists"] == "create",
         on_completion=asked["on_completion"],
     )
 
 
-def _refuse_what_only_graphs_have(assistant: Assistant, asked: Mapping[str, Any]) -> None:
-    if assistant.graph is not None:
-        return
-    for name in _OF_GRAPHS:
-        if asked.get(name) is not None:
-            raise InvalidRequest(f"{name}: only graphs have this; {assistant.name!r} is a function. Send `input`.")
-    if asked.get("durability") == "exit":
-        raise InvalidRequest("durability: every step of a function is durable before the next one begins.")
-
-
-def find_assistant(name_or_id: str) -> Assistant:
-    """Return the assistant. An id that is not known is missing, a name that is not known is a mistake."""
-    try:
-        return registry.get(name_or_id)
-    except UnknownAssistant:
-        if parse_uuid(name_or_id) is not None:
-            raise AssistantNotFound(f"Assistant with ID {name_or_id} not found") from None
-        raise
-
-
-def _config_and_context(asked: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def config_and_context(asked: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """`config.configurable` and `context` are two names of the same thing: either is shown under both."""
     config, context = dict(asked.get("config", {})), asked.get("context", {})
     configurable = config.get("configurable", {})
@@ -250,12 +220,6 @@ def _config_and_context(asked: Mapping[str, Any]) -> tuple[dict[str, Any], dict[
     return {**config, "configurable": shared}, shared
 
 
-def _model_name(context: Mapping[str, Any]) -> str | None:
-    """The model that was asked for; the assistant may report another one later."""
-    name = context.get("model_name")
-    return name.strip()[:LONGEST_MODEL_NAME] or None if isinstance(name, str) else None
-
-
 def _kwargs(
     asked: Mapping[str, Any], config: dict[str, Any], context: dict[str, Any], fork: UUID | None
 ) -> dict[str, Any]:
@@ -263,7 +227,7 @@ def _kwargs(
     return {
         **KWARGS,
         "input": asked.get("input"),
-        **{name: asked.get(name) for name in _OF_GRAPHS},
+        **{name: asked.get(name) for name in ONLY_GRAPHS},
         "config": config,
         "context": context,
         "stream_mode": asked["stream_mode"],
@@ -271,12 +235,4 @@ def _kwargs(
         "resumable": asked["stream_resumable"],
         "durability": asked.get("durability", "sync"),
         **({} if fork is None else {"checkpoint_id": str(fork)}),
-    }
-
-
-def _names(assistant: Assistant) -> dict[str, str]:
-    return {
-        "created_by": "system",
-        "graph_id": assistant.name,
-        "assistant_id": str(registry.assistant_id(assistant.name)),
     }

@@ -25,7 +25,11 @@ class ApiSchema(AutoSchema):
         names = [
             name for name in ("thread_id", "run_id", "checkpoint_id", "assistant_id") if f"{{{name}}}" in self.path
         ]
-        return [OpenApiParameter(name, {"type": "string", "format": "uuid"}, OpenApiParameter.PATH) for name in names]
+        return [OpenApiParameter(name, self._id_schema(name), OpenApiParameter.PATH) for name in names]
+
+    def _id_schema(self, name: str) -> dict[str, str]:
+        is_id = isinstance(self.view, ApiView) and name in self.view.path_ids
+        return {"type": "string", "format": "uuid"} if is_id else {"type": "string"}
 
     def get_tags(self) -> list[str]:
         """The resource, which is the last collection of the path."""

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from asgiref.sync import async_to_sync
 from drf_spectacular.utils import extend_schema
+from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -16,7 +17,6 @@ from runs.api.view import ApiView
 from runs.api.waiting import give_back_connection, settled
 from runs.assistants.graphs import GraphReference
 from runs.conf import runs_settings
-from runs.errors import InvalidRequest
 from runs.models import Checkpoint
 from runs.services.graph_state import begin_update, end_update, graph_of
 from runs.services.history import get_history, get_state, get_thread
@@ -44,7 +44,7 @@ class StateView(ApiView):
         if graph is not None:
             return Response(present_update(thread_id, self._update_graph(thread_id, graph, asked, chosen)))
         if asked.get("as_node") is not None:
-            raise InvalidRequest("as_node: only graphs have nodes, and no graph has run on this thread.")
+            raise ValidationError({"as_node": "Only graphs have nodes, and no graph has run on this thread."})
         values = asked.get("values") or {}
         updated = update_state(thread_id=thread_id, actor=self.actor, values=values, checkpoint_id=chosen)
         return Response(present_update(thread_id, updated))

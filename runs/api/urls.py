@@ -2,19 +2,44 @@
 
 from django.urls import path
 
-from runs.api import assistants, cancel, runs, stateless, streams, system, thread_states, thread_streams, threads, wait
+from runs.api import (
+    assistant_graphs,
+    assistant_versions,
+    assistants,
+    cancel,
+    runs,
+    stateless,
+    streams,
+    system,
+    thread_states,
+    thread_streams,
+    threads,
+    wait,
+)
 
+_ASSISTANT = "assistants/<str:assistant_id>"
 _THREAD = "threads/<str:thread_id>"
 _RUN = f"{_THREAD}/runs/<str:run_id>"
 
 urlpatterns = [
     path("ok", system.OkView.as_view(), name="ok"),
     path("info", system.InfoView.as_view(), name="info"),
+    path("assistants", assistants.AssistantsView.as_view(), name="assistants"),
     path("health/live", system.LiveView.as_view(), name="health-live"),
     path("health/ready", system.ReadyView.as_view(), name="health-ready"),
     path("assistants/search", assistants.AssistantSearchView.as_view(), name="assistant-search"),
     path("assistants/count", assistants.AssistantCountView.as_view(), name="assistant-count"),
-    path("assistants/<str:assistant_id>", assistants.AssistantView.as_view(), name="assistant"),
+    path(_ASSISTANT, assistants.AssistantView.as_view(), name="assistant"),
+    path(f"{_ASSISTANT}/versions", assistant_versions.VersionsView.as_view(), name="assistant-versions"),
+    path(f"{_ASSISTANT}/latest", assistant_versions.LatestView.as_view(), name="assistant-latest"),
+    path(f"{_ASSISTANT}/graph", assistant_graphs.DrawingView.as_view(), name="assistant-graph"),
+    path(f"{_ASSISTANT}/schemas", assistant_graphs.SchemasView.as_view(), name="assistant-schemas"),
+    path(f"{_ASSISTANT}/subgraphs", assistant_graphs.SubgraphsView.as_view(), name="assistant-subgraphs"),
+    path(
+        f"{_ASSISTANT}/subgraphs/<str:namespace>",
+        assistant_graphs.SubgraphsOfView.as_view(),
+        name="assistant-subgraph",
+    ),
     path("threads", threads.ThreadsView.as_view(), name="threads"),
     path("threads/search", threads.ThreadSearchView.as_view(), name="thread-search"),
     path("threads/count", threads.ThreadCountView.as_view(), name="thread-count"),

@@ -38,6 +38,8 @@ class ApiView(APIView):
     content_negotiation_class = JSONOnly
     #: Method -> the options its query string may have; none for a method that is not named.
     queries: ClassVar[dict[str, type[QuerySerializer]]] = {}
+    #: Variables of the path that are ids -> what they are ids of.
+    path_ids: ClassVar[dict[str, str]] = _PATH_IDS
     request: Request
     #: The checked query string.
     query: dict[str, Any]
@@ -52,7 +54,7 @@ class ApiView(APIView):
         super().initial(request, *args, **kwargs)
         if str(request.method) not in self.allowed_methods:
             self.http_method_not_allowed(request)
-        for name, noun in _PATH_IDS.items():
+        for name, noun in self.path_ids.items():
             if name in kwargs:
                 self.kwargs[name] = _path_id(noun, kwargs[name])
         method = "GET" if request.method == "HEAD" else str(request.method)

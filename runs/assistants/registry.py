@@ -37,6 +37,12 @@ def assistant_id(name: str) -> UUID:
     return uuid5(NAMESPACE, name)
 
 
+def name_of(assistant_id: UUID) -> str | None:
+    """Return the name of the registered assistant with this id, or None."""
+    found = _by_id().get(str(assistant_id))
+    return None if found is None else found.name
+
+
 @lru_cache(maxsize=1)
 def registered() -> Mapping[str, Assistant]:
     """Return every assistant by name.

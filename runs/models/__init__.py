@@ -1,6 +1,7 @@
 """The tables. Their constraints repeat what the services promise, so that a bug is refused instead of stored."""
 
 from runs.models.access import ApiKey, IdempotencyKey
+from runs.models.assistant import Assistant, AssistantVersion, Graph
 from runs.models.checkpoint import Checkpoint
 from runs.models.fields import ClockTimestamp, new_id
 from runs.models.run import Run
@@ -10,8 +11,11 @@ from runs.models.worker import Worker
 
 __all__ = [
     "ApiKey",
+    "Assistant",
+    "AssistantVersion",
     "Checkpoint",
     "ClockTimestamp",
+    "Graph",
     "IdempotencyKey",
     "Run",
     "RunEvent",

@@ -43,7 +43,11 @@ class Run(models.Model):
     sequence = models.BigIntegerField(db_default=NextRunSequence(), unique=True, editable=False)
     thread = models.ForeignKey("runs.Thread", on_delete=models.CASCADE, related_name="runs")
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    #: What executes: the name of a registered function or graph, which LangGraph calls graph_id.
     assistant = models.CharField(max_length=128)
+    #: As which assistant it was asked for; null: the server's own of that name. Not a foreign key: a run's history
+    #: outlives the assistant.
+    assistant_id = models.UUIDField(null=True, blank=True)
     status = models.CharField(max_length=16, choices=RunStatus, default=RunStatus.PENDING)
 
     multitask_strategy = models.CharField(max_length=16, choices=MultitaskStrategy)

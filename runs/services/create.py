@@ -11,12 +11,12 @@ from django.db import DatabaseError, InterfaceError, OperationalError, connectio
 
 from runs import dispatch
 from runs.actors import Actor
-from runs.assistants import registry
 from runs.conf import runs_settings
 from runs.errors import CheckpointNotFound, InvalidRequest, NotRetryable, OutcomeUnknown, RunNotFound
 from runs.jsonvalues import check_storable
 from runs.locks import LockedThread, lock_thread
 from runs.models import Checkpoint, Run, Thread, new_id
+from runs.services.chosen import choose_assistant
 from runs.services.idempotency import Idempotency, bind_key, take_key
 from runs.services.multitask import admit, parse_strategy
 from runs.services.threads import insert_thread
@@ -26,6 +26,8 @@ from runs.states import DisconnectMode, OnCompletion
 LONGEST_MODEL_NAME = 128
 LONGEST_DELAY_SECONDS = 366 * 24 * 3600
 MOST_ATTEMPTS = 100
+#: What is said of the nodes of a graph; a function has none.
+ONLY_GRAPHS = ("command", "interrupt_before", "interrupt_after")
 
 
 @dataclass(kw_only=True)
@@ -33,6 +35,8 @@ class RunSpec:
     """What a caller asks for. `None` takes the default of the settings or of the assistant."""
 
     assistant: str
+    #: As which assistant, if not that of the name: a run that is repeated keeps its own, which may be gone.
+    assistant_id: UUID | None = None
     #: The request as accepted: input, command, config, context, checkpoint_id, stream_mode and the like.
     kwargs: dict[str, Any] = field(default_factory=dict)
     metadata: dict[str, Any] = field(default_factory=dict)
@@ -64,9 +68,10 @@ class CreatedRun:
 def create_run(*, thread_id: UUID, spec: RunSpec, actor: Actor, idempotency: Idempotency | None = None) -> CreatedRun:
     """Accept a run on the thread, all or nothing: strategy, displacement, insert, and the hand-over to Celery.
 
-    Raises ThreadNotFound, ThreadBusy, QueueFull, ThreadDeleting, UnknownAssistant, UnsupportedStrategyError,
-    CheckpointNotFound, RunNotFound, NotRetryable, InvalidRequest, IdempotencyKeyReused, RunGone; nothing has changed
-    then. Raises OutcomeUnknown with the run's id when the database did not confirm the commit.
+    Raises ThreadNotFound, ThreadBusy, QueueFull, ThreadDeleting, UnknownAssistant, AssistantNotFound,
+    UnsupportedStrategyError, CheckpointNotFound, RunNotFound, NotRetryable, InvalidRequest, IdempotencyKeyReused,
+    RunGone; nothing has changed then. Raises OutcomeUnknown with the run's id when the database did not confirm the
+    commit.
     """
     run = _build_run(thread_id, spec, actor)
     return _commit(lambda: [_admit(run, spec, actor, idempotency)])[0]
@@ -127,23 +132,41 @@ def _look_up(created: CreatedRun) -> CreatedRun:
 def _build_run(thread_id: UUID, spec: RunSpec, actor: Actor) -> Run:
     """Everything that can be refused without the database is refused here, before any lock is taken."""
     defaults = runs_settings()
-    assistant = registry.get(spec.assistant)
+    chosen = choose_assistant(spec.assistant, owner=actor.owner)
     strategy = parse_strategy(spec.multitask_strategy or defaults.default_multitask_strategy)
     _check(spec)
+    if chosen.is_function:
+        _check_for_function(chosen.graph_id, spec.kwargs)
+    kwargs = chosen.complete(spec.kwargs)
     return Run(
         id=new_id(),
         thread_id=thread_id,
-        assistant=assistant.name,
+        assistant=chosen.graph_id,
+        assistant_id=spec.assistant_id or chosen.assistant_id,
         multitask_strategy=strategy,
         on_disconnect=_parse_disconnect(spec.on_disconnect or defaults.default_on_disconnect),
         on_completion=OnCompletion(spec.on_completion),
-        metadata=spec.metadata,
-        kwargs=spec.kwargs,
-        model_name=spec.model_name,
+        metadata=chosen.name_in(spec.metadata),
+        kwargs=kwargs,
+        model_name=spec.model_name or _model_name(kwargs),
         retry_of_id=spec.retry_of,
         max_attempts=defaults.MAX_ATTEMPTS if spec.max_attempts is None else spec.max_attempts,
-        timeout_seconds=_time_limit(spec, assistant.timeout_seconds),
+        timeout_seconds=_time_limit(spec, chosen.timeout_seconds),
     )
+
+
+def _model_name(kwargs: dict[str, Any]) -> str | None:
+    """The model that was asked for; the assistant may report another one later."""
+    name = (kwargs.get("context") or {}).get("model_name")
+    return name.strip()[:LONGEST_MODEL_NAME] or None if isinstance(name, str) else None
+
+
+def _check_for_function(graph_id: str, kwargs: dict[str, Any]) -> None:
+    for name in ONLY_GRAPHS:
+        if kwargs.get(name):
+            raise InvalidRequest(f"{name}: Only graphs have this; {graph_id!r} is a function. Send `input`.")
+    if kwargs.get("durability") == "exit":
+        raise InvalidRequest("durability: every step of a function is durable before the next begins.")
 
 
 def _check(spec: RunSpec) -> None:
@@ -209,7 +232,9 @@ def _insert(locked: LockedThread, run: Run, spec: RunSpec, actor: Actor) -> None
 def _describe_thread(locked: LockedThread, run: Run) -> None:
     """LangGraph finds threads by the graph that ran on them: the thread's metadata names the latest."""
     thread = locked.thread
-    names = {"graph_id": run.assistant, "assistant_id": str(registry.assistant_id(run.assistant))}
+    if "state_update" in run.kwargs:  # by hand: nothing has run
+        return
+    names = {"graph_id": run.assistant, "assistant_id": str(run.assistant_id)}
     config = {key: value for key, value in (run.kwargs.get("config") or {}).items() if key != "configurable"}
     if names.items() <= thread.metadata.items() and thread.config == config:
         return

@@ -45,7 +45,7 @@ def final_values(run: Run) -> dict[str, Any]:
     found = own or (run.base if run.attempt else run.thread.head)
     if found is None:
         return {}
-    pending = [item for items in found.interrupts.values() for item in items]
+    pending = [{"response_schema": None, **item} for items in found.interrupts.values() for item in items]
     return {**found.values, "__interrupt__": pending} if pending else dict(found.values)
 
 

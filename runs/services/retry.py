@@ -31,6 +31,7 @@ def retry_run(
 def _spec_of(old: Run, strategy: str, reason: str) -> RunSpec:
     return RunSpec(
         assistant=old.assistant,
+        assistant_id=old.assistant_id,
         kwargs=old.kwargs,
         metadata=old.metadata,
         multitask_strategy=strategy,

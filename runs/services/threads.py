@@ -5,18 +5,17 @@ from contextlib import suppress
 from typing import Any, Literal
 from uuid import UUID
 
-from django.db import IntegrityError, transaction
+from django.db import transaction
 
 from runs.actors import Actor
 from runs.errors import RunNotFound, ThreadDeleting, ThreadExists, ThreadNotFound
 from runs.jsonvalues import check_storable
 from runs.locks import LockedThread, lock_thread
 from runs.models import Run, Thread
+from runs.services.inserting import insert_if_free
 from runs.services.stop import stop_run
 from runs.services.transition import release, update_run
 from runs.states import CancelAction
-
-UNIQUE_VIOLATION = "23505"  # only its id is unique
 
 
 @transaction.atomic(durable=True)
@@ -46,23 +45,11 @@ def insert_thread(thread_id: UUID, actor: Actor, metadata: dict[str, Any]) -> bo
 
     Raises ThreadDeleting if the caller's own thread with this id has not gone yet.
     """
-    if _insert(thread_id, actor, metadata):
+    if insert_if_free(Thread(id=thread_id, owner=actor.owner, metadata=metadata)):
         return True
     if Thread.objects.filter(pk=thread_id, owner=actor.owner, deleted_at__isnull=False).exists():
         raise ThreadDeleting
     return False
-
-
-def _insert(thread_id: UUID, actor: Actor, metadata: dict[str, Any]) -> bool:
-    """A savepoint, because the ORM's `ignore_conflicts` does not say whether the row is ours."""
-    try:
-        with transaction.atomic():
-            Thread.objects.create(id=thread_id, owner=actor.owner, metadata=metadata)
-    except IntegrityError as error:
-        if getattr(error.__cause__, "sqlstate", None) != UNIQUE_VIOLATION:
-            raise
-        return False
-    return True
 
 
 @transaction.atomic(durable=True)

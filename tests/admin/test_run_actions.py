@@ -129,7 +129,7 @@ def test_all_that_match_go_in_portions_newest_first(operator: Client, monkeypatc
     executing = running(thread)
     runs = [executing, *(make_run(thread) for _ in range(4))]
     spared = make_run(make_thread())
-    asked = {"filter": f"?thread={thread.pk}", "reason": "all"}
+    asked: dict[str, Any] = {"filter": f"?thread={thread.pk}", "reason": "all"}
     count = act(operator, "cancel", page="count", **asked)
     assert count == {"count": 5, "shown": "5", "more": False, "running": "1", "pending": "4"}
     assert LogEntry.objects.count() == 0

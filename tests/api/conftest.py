@@ -4,14 +4,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.fixtures import Outbox, assistants, intact, outbox  # noqa: F401 - fixtures
+from tests.support.fixtures import Outbox, assistants, intact, outbox, registered  # noqa: F401 - fixtures
 
 if TYPE_CHECKING:
     from tests.support.api import Api
 
 
 @pytest.fixture(autouse=True)
-def world(db: None, assistants: None, outbox: Outbox, intact: None) -> None:  # noqa: F811
+def world(db: None, registered: None, outbox: Outbox, intact: None) -> None:  # noqa: F811
     """What all of these tests need."""
 
 

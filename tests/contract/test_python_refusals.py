@@ -95,13 +95,14 @@ def test_a_run_that_is_gone_has_no_class_of_its_own(sdk: Any, thread_id: str) ->
     assert refused(errors.APIStatusError, sdk.runs.create, thread_id, "steps", **again) == said
 
 
-GRAPHS = "Only graphs have this; the assistants of this server are functions."
+GRAPHS = "Only graphs have this; 'steps' is a function. Send `input`."
+DURABLE = "every step of a function is durable before the next begins."
 OPTIONS = [
-    ({"command": {"resume": 1}}, "command", f"{GRAPHS} Send `input`."),
+    ({"command": {"resume": 1}}, "command", GRAPHS),
     ({"interrupt_before": ["a"]}, "interrupt_before", GRAPHS),
     ({"interrupt_after": "*"}, "interrupt_after", GRAPHS),
     ({"webhook": "https://example.com"}, "webhook", "This option is not supported."),
-    ({"durability": "exit"}, "durability", '"exit" is not a valid choice.'),
+    ({"durability": "exit"}, "durability", DURABLE),
     ({"on_completion": "delete"}, "on_completion", '"delete" is not a valid choice.'),
 ]
 
@@ -130,29 +131,6 @@ def test_a_server_whose_database_is_away(tmp_path: Path, monkeypatch: pytest.Mon
     with ServerProcess(tmp_path, pool_size=0) as server, get_sync_client(url=server.url, api_key="any") as sdk:
         assert refused(errors.InternalServerError, sdk.threads.create) == said
         assert refused(errors.InternalServerError, sdk.runs.stream, None, "steps") == said
-
-
-#: Methods of the client that this server has no route for; `threads.stream` has a test of its own below.
-NOT_THERE: dict[str, Callable[[Any, str, str], Any]] = {
-    "assistants.create": lambda sdk, *_: sdk.assistants.create("steps"),
-    "assistants.update": lambda sdk, _, assistant_id: sdk.assistants.update(assistant_id, metadata={}),
-    "assistants.delete": lambda sdk, _, assistant_id: sdk.assistants.delete(assistant_id),
-    "assistants.get_graph": lambda sdk, _, assistant_id: sdk.assistants.get_graph(assistant_id),
-    "assistants.get_schemas": lambda sdk, _, assistant_id: sdk.assistants.get_schemas(assistant_id),
-    "assistants.get_subgraphs": lambda sdk, _, assistant_id: sdk.assistants.get_subgraphs(assistant_id),
-    "assistants.get_versions": lambda sdk, _, assistant_id: sdk.assistants.get_versions(assistant_id),
-    "assistants.set_latest": lambda sdk, _, assistant_id: sdk.assistants.set_latest(assistant_id, 1),
-}
-
-
-@pytest.mark.parametrize("method", NOT_THERE)
-def test_a_method_that_is_not_there_is_refused(sdk: Any, thread_id: str, method: str) -> None:
-    assistant_id = sdk.assistants.search(graph_id="steps")[0]["assistant_id"]
-    with pytest.raises(errors.APIStatusError) as caught:
-        NOT_THERE[method](sdk, thread_id, assistant_id)
-
-    assert caught.value.status_code in (404, 405, 422)
-    assert caught.value.code in ("not_found", "method_not_allowed", "invalid_request")
 
 
 def test_the_other_protocol_is_not_spoken(live: RunningServer) -> None:

@@ -227,7 +227,7 @@ def test_changing_the_state_by_hand(sdk: Any, thread_id: str, gates: Gates) -> N
     sdk.runs.create(thread_id, "steps", input={"count": 1, "gates": str(gates.directory)})
     with pytest.raises(errors.ConflictError, match="in flight"):
         sdk.threads.update_state(thread_id, {"more": 2})
-    with pytest.raises(errors.UnprocessableEntityError, match="as_node: Only graphs"):
+    with pytest.raises(errors.UnprocessableEntityError, match="as_node: only graphs"):
         sdk.threads.update_state(thread_id, {}, as_node="steps")
 
 
@@ -243,10 +243,45 @@ def test_copying_and_pruning(sdk: Any, thread_id: str) -> None:
     assert _is_gone(sdk, thread_id)
 
 
-def test_assistants(sdk: Any) -> None:
+def test_assistants_are_found(sdk: Any) -> None:
     page = sdk.assistants.search(limit=1, sort_by="name", sort_order="asc", response_format="object")
-    found = sdk.assistants.search(graph_id="steps")[0]
+    found = sdk.assistants.search(graph_id="steps", metadata={"created_by": "system"})[0]
 
     assert page["next"] == "1"
     assert sdk.assistants.get(found["assistant_id"]) == found
     assert sdk.assistants.count(name="fail") == 1
+
+
+def test_an_assistant_from_its_create_to_its_end(sdk: Any, thread_id: str) -> None:
+    mine = sdk.assistants.create(
+        "steps", context={"who": "ada"}, config={"recursion_limit": 9}, metadata={"n": 1}, name="Mine", description="d"
+    )
+    key = mine["assistant_id"]
+    assert mine["config"] == {"recursion_limit": 9, "configurable": {"who": "ada"}}
+    assert sdk.assistants.create("steps", assistant_id=key, if_exists="do_nothing", name="other") == mine
+
+    assert sdk.assistants.update(key, metadata={"m": 2}, name="Two")["version"] == 2
+    assert [version["name"] for version in sdk.assistants.get_versions(key)] == ["Two", "Mine"]
+    assert [version["version"] for version in sdk.assistants.get_versions(key, metadata={"m": 2})] == [2]
+    assert sdk.assistants.set_latest(key, 1)["name"] == "Mine"
+
+    assert sdk.runs.wait(thread_id, key, input=ONE_STEP) == {"log": ["0"]}
+    run = sdk.runs.list(thread_id)[0]
+    assert (run["assistant_id"], run["kwargs"]["context"]) == (key, {"who": "ada"})
+    sdk.assistants.delete(key)
+    with pytest.raises(errors.NotFoundError):
+        sdk.assistants.get(key)
+    assert sdk.runs.get(thread_id, run["run_id"])["assistant_id"] == key
+    again = sdk.assistants.create("steps", assistant_id=key)["assistant_id"]
+    sdk.assistants.delete(again, delete_threads=True)
+    with pytest.raises(errors.NotFoundError):
+        sdk.threads.get(thread_id)
+
+
+def test_what_the_graph_of_an_assistant_looks_like(sdk: Any) -> None:
+    for key in ("steps", sdk.assistants.search(graph_id="steps")[0]["assistant_id"]):
+        nodes = sdk.assistants.get_graph(key, xray=True)["nodes"]
+        assert [node["id"] for node in nodes] == ["__start__", "steps", "__end__"]
+        assert sdk.assistants.get_schemas(key)["graph_id"] == "steps"
+        assert sdk.assistants.get_subgraphs(key, recurse=True) == {}
+        assert sdk.assistants.get_subgraphs(key, "child") == {}

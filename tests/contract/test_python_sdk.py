@@ -25,7 +25,7 @@ from runs.models import Run, Thread
 from runs.states import RunStatus
 from tests.support.api import Api, make_api
 from tests.support.factories import claim, finish, leave, step
-from tests.support.fixtures import Outbox, assistants, intact, outbox  # noqa: F401 - fixtures
+from tests.support.fixtures import Outbox, assistants, intact, outbox, registered  # noqa: F401 - fixtures
 from tests.support.ledger import wait_until
 from tests.support.server import ServerProcess
 
@@ -41,7 +41,7 @@ def server(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> I
 
 
 @pytest.fixture(autouse=True)
-def world(transactional_db: None, assistants: None, outbox: Outbox, intact: None) -> None:  # noqa: F811
+def world(transactional_db: None, registered: None, outbox: Outbox, intact: None) -> None:  # noqa: F811
     """Committed rows, which the server sees; what the tests themselves would publish stays here."""
 
 

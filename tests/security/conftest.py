@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.support.fixtures import Outbox, assistants, outbox  # noqa: F401 - fixtures
+from tests.support.fixtures import Outbox, assistants, outbox, registered  # noqa: F401 - fixtures
 
 
 @pytest.fixture(autouse=True)
-def assistants_and_outbox(db: None, assistants: None, outbox: Outbox) -> None:  # noqa: F811
+def assistants_and_outbox(db: None, registered: None, outbox: Outbox) -> None:  # noqa: F811
     """The test assistants, and an outbox instead of the broker."""

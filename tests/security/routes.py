@@ -4,15 +4,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from runs.assistants import registry
-from runs.models import Checkpoint, Run, Thread
+from runs.models import Assistant, Checkpoint, Run, Thread
+from runs.services.assistants import create_assistant
 from tests.support.factories import finish, make_actor, make_run, make_thread, running, step
 
 
 @dataclass
 class World:
-    """A user's thread: a finished run, one that is executing, one that waits."""
+    """A user's assistant, and thread: a finished run, one that is executing, one that waits."""
 
+    assistant: Assistant
     thread: Thread
     checkpoint: Checkpoint
     begun: Run
@@ -20,15 +21,19 @@ class World:
 
     def ids(self) -> list[str]:
         """What nobody else may read anywhere."""
-        return [str(row.pk) for row in (self.thread, self.checkpoint, self.begun, self.waiting)]
+        return [str(row.pk) for row in (self.assistant, self.thread, self.checkpoint, self.begun, self.waiting)]
 
 
 def make_world(name: str) -> World:
     """A world of this user's."""
-    thread = make_thread(make_actor(name))
+    actor = make_actor(name)
+    assistant = create_assistant(actor=actor, graph_id="echo", metadata={"secret": name})
+    thread = make_thread(actor)
     finish(running(thread), secret="of the owner")
     begun = running(thread)
-    return World(thread=thread, checkpoint=step(begun, more=1), begun=begun, waiting=make_run(thread))
+    return World(
+        assistant=assistant, thread=thread, checkpoint=step(begun, more=1), begun=begun, waiting=make_run(thread)
+    )
 
 
 @dataclass
@@ -70,7 +75,16 @@ CASES: dict[tuple[str, str], Case] = {
     ("health-live", "GET"): Case("public"),
     ("health-ready", "GET"): Case("public"),
     ("info", "GET"): Case("public"),
-    ("assistant", "GET"): Case("mine"),
+    ("assistants", "POST"): Case("mine", body=lambda world: {"graph_id": "echo"}),
+    ("assistant", "GET"): Case("object"),
+    ("assistant", "PATCH"): Case("object", body=lambda world: {"name": "mine"}),
+    ("assistant", "DELETE"): Case("object", 204, query="?delete_threads=true"),
+    ("assistant-versions", "POST"): Case("object", body=lambda world: {}),
+    ("assistant-latest", "POST"): Case("object", body=lambda world: {"version": 1}),
+    ("assistant-graph", "GET"): Case("object"),
+    ("assistant-schemas", "GET"): Case("object"),
+    ("assistant-subgraphs", "GET"): Case("object"),
+    ("assistant-subgraph", "GET"): Case("object"),
     ("assistant-search", "POST"): Case("mine", body=lambda world: {}),
     ("assistant-count", "POST"): Case("mine", body=lambda world: {}),
     ("threads", "POST"): Case("mine", body=lambda world: {}),
@@ -114,5 +128,6 @@ def path_ids(world: World) -> dict[str, str]:
         "thread_id": str(world.thread.pk),
         "run_id": str(world.begun.pk),
         "checkpoint_id": str(world.checkpoint.pk),
-        "assistant_id": str(registry.assistant_id("echo")),
+        "assistant_id": str(world.assistant.pk),
+        "namespace": "child",
     }

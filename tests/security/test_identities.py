@@ -11,14 +11,22 @@ from django.db.models import Model
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from runs.models import Checkpoint, IdempotencyKey, Run, RunEvent, Thread
+from runs.models import Assistant, AssistantVersion, Checkpoint, IdempotencyKey, Run, RunEvent, Thread
 from runs.services.api_keys import create_api_key, revoke_api_key
 from tests.security.routes import CASES, Case, World, make_world, path_ids
 from tests.support.api import Answer, make_api
 from tests.support.factories import make_actor
 from tests.support.fixtures import Outbox
 
-_KEPT: tuple[type[Model], ...] = (Thread, Run, Checkpoint, RunEvent, IdempotencyKey)
+_KEPT: tuple[type[Model], ...] = (
+    Assistant,
+    AssistantVersion,
+    Thread,
+    Run,
+    Checkpoint,
+    RunEvent,
+    IdempotencyKey,
+)
 
 
 def _patterns(resolver: URLResolver) -> Iterator[URLPattern]:
@@ -119,7 +127,7 @@ def test_a_strangers_object_looks_exactly_like_a_missing_one(
 
 def _replace_ids(world: World) -> None:
     """Turn a world into one that does not exist; its objects are not saved."""
-    for row in (world.thread, world.checkpoint, world.begun, world.waiting):
+    for row in (world.assistant, world.thread, world.checkpoint, world.begun, world.waiting):
         row.pk = uuid4()
 
 

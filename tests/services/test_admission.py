@@ -9,7 +9,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from runs.actors import Actor
-from runs.assistants import assistant
+from runs.assistants import assistant, registry
 from runs.errors import (
     CheckpointNotFound,
     InvalidJSON,
@@ -43,13 +43,16 @@ from tests.support.fixtures import Outbox
 
 pytestmark = pytest.mark.usefixtures("intact")
 
+#: What the metadata of a run says of its assistant.
+NAMES = {"created_by": "system", "graph_id": "echo", "assistant_id": str(registry.assistant_id("echo"))}
+
 
 def test_a_new_run_is_pending_and_keeps_what_was_asked() -> None:
     thread = make_thread()
     kwargs = {"input": {"page": 1}, "config": {"recursion_limit": 7}}
     run = stored(make_run(thread, kwargs=kwargs, metadata={"who": "ada"}, model_name="m", on_disconnect="continue"))
     assert (run.status, run.attempt, run.leased, run.error) == (RunStatus.PENDING, 0, False, None)
-    assert (run.kwargs, run.metadata, run.model_name) == (kwargs, {"who": "ada"}, "m")
+    assert (run.kwargs, run.metadata, run.model_name) == (kwargs, {"who": "ada", **NAMES}, "m")
     assert (run.on_disconnect, run.multitask_strategy) == (DisconnectMode.CONTINUE, MultitaskStrategy.ENQUEUE)
     assert (run.thread_id, run.owner_id, run.assistant) == (thread.pk, thread.owner_id, "echo")
     assert history(run) == [(None, "pending")]
@@ -57,7 +60,7 @@ def test_a_new_run_is_pending_and_keeps_what_was_asked() -> None:
 
 def test_what_is_not_said_has_defaults() -> None:
     run = stored(make_run(make_thread(), multitask_strategy=None))
-    assert (run.kwargs, run.metadata, run.model_name, run.not_before) == ({}, {}, None, None)
+    assert (run.kwargs, run.metadata, run.model_name, run.not_before) == ({}, NAMES, None, None)
     assert (run.multitask_strategy, run.on_disconnect) == (MultitaskStrategy.REJECT, DisconnectMode.CANCEL)
     assert (run.max_attempts, run.timeout_seconds) == (3, 3600.0)
 

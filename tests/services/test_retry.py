@@ -41,7 +41,8 @@ def test_a_retry_repeats_the_request_and_leaves_the_old_run_as_it_is(outbox: Out
 
     new = Run.objects.get(pk=created.run.pk)
     assert (new.retry_of_id, new.thread_id, new.owner_id) == (old.pk, old.thread_id, old.owner_id)
-    assert (new.assistant, new.kwargs, new.metadata) == ("echo", asked, {"customer": 7})
+    assert (new.assistant, new.kwargs, new.metadata) == ("echo", asked, before["metadata"])
+    assert new.assistant_id == before["assistant_id"]
     assert (new.timeout_seconds, new.max_attempts) == (5, 2)
     assert (new.status, new.attempt, new.multitask_strategy, new.on_disconnect) == ("pending", 0, "enqueue", "continue")
     assert Run.objects.filter(pk=old.pk).values().get() == before

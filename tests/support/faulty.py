@@ -59,6 +59,37 @@ def celery_only() -> None:
     Keeper._exited = Keeper._look_at = lambda *_: None  # type: ignore[method-assign, assignment]
 
 
+def pinned() -> None:
+    """A later attempt of a graph names the thread's head by its id."""
+    from dataclasses import replace
+
+    from runs.execution.graphs import checkpointer, driving
+
+    def pinned(run: Any, rows: Any) -> Any:
+        start = find_start(run, rows)
+        return replace(start, fork=start.tip) if run.attempt > 1 else start
+
+    find_start = checkpointer.find_start
+    vars(driving)["find_start"] = pinned
+
+
+def unwrapped() -> None:
+    """Subgraphs read LangGraph's tables as its own checkpointer does: the latest row is the state."""
+    from langgraph.checkpoint.postgres import PostgresSaver
+
+    from runs.execution.graphs.checkpointer import FencedCheckpointer
+    from runs.execution.graphs.rows import VisibleRows
+
+    class Unwrapped(PostgresSaver):
+        _cursor = VisibleRows._cursor
+
+    def get(self: Any, config: Any) -> Any:
+        return Unwrapped(None).get_tuple(config) if config["configurable"].get("checkpoint_ns") else own(self, config)  # type: ignore[arg-type]
+
+    own = FencedCheckpointer._get
+    FencedCheckpointer._get = get  # type: ignore[method-assign]
+
+
 def slow_kill() -> None:
     """Between the decision to kill a process and the kill lies the time that the test wants."""
     from runs.execution import keeper
@@ -122,6 +153,8 @@ FAULTS: dict[str, Callable[[], None]] = {
         nothing,
         stock_revoke,
         celery_only,
+        pinned,
+        unwrapped,
         slow_kill,
         kill_without_row,
         repeating_handler,

@@ -60,6 +60,14 @@ def assistants(settings: Settings) -> Iterator[None]:
 
 
 @pytest.fixture
+def registered(assistants: None) -> None:
+    """They are in the database, too, as after `manage.py register_assistants`. Needs `db` or `transactional_db`."""
+    from runs.services.registration import register_assistants
+
+    register_assistants()
+
+
+@pytest.fixture
 def intact(request: pytest.FixtureRequest) -> Iterator[None]:
     """When the test is over, nothing that the database can show is wrong. Needs `db` or `transactional_db` before."""
     assert {"db", "transactional_db"} & set(request.fixturenames)

@@ -84,21 +84,17 @@ def make_input(run: Run, start: Start, found: CheckpointTuple | None, own: set[s
     if command is None:
         return run.kwargs.get("input")
     if run.attempt > 1 and start.fork is None and (own or found is None):
-        return _rest_of(command, found, own)
+        return _rest_of(run, start, found, own)
     return make_command(command)
 
 
-def _rest_of(command: Mapping[str, Any], found: CheckpointTuple | None, own: set[str]) -> Any:
+def _rest_of(run: Run, start: Start, found: CheckpointTuple | None, own: set[str]) -> Any:
     """Answers by the id of an interrupt are not stored together: those that no task has taken are given again."""
-    resume = command.get("resume")
+    resume = run.kwargs["command"].get("resume")
     if found is None or INTERNAL_TASK in own or not isinstance(resume, dict):
         return None
-    taken = {
-        interrupt.id
-        for task, channel, interrupts in found.pending_writes or []
-        if channel == "__interrupt__" and task in own
-        for interrupt in interrupts
-    }
+    asked: dict[str, Any] = run.overwritten.get(str(start.head), {}).get("interrupts", {})
+    taken = {interrupt["id"] for task in own for interrupt in asked.get(task, [])}
     left = {name: answer for name, answer in resume.items() if name not in taken}
     return Command(resume=left) if left else None
 

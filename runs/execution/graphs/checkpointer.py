@@ -78,6 +78,8 @@ class FencedCheckpointer(BaseCheckpointSaver[str]):
         self._tip, self._head = start.tip, start.head
         self._roots: dict[str, None] = dict.fromkeys(start.lineage)
         self._names = {start.tip: start.head}
+        #: The head, if an answer to its question has been taken by an earlier attempt.
+        self._taken_at: str | None = None
         #: The tip with what its tasks have written so far.
         self._stored: CheckpointTuple | None = None
 
@@ -97,7 +99,13 @@ class FencedCheckpointer(BaseCheckpointSaver[str]):
         if namespace == "" and wanted is None:
             return None
         found = self._rows.visible(self._thread, namespace, list(self._roots), checkpoint_id=wanted, limit=1)
-        return found[0] if found else None
+        return self._without_taken(found[0]) if found else None
+
+    def _without_taken(self, found: CheckpointTuple) -> CheckpointTuple:
+        if found.checkpoint["id"] != self._taken_at:
+            return found
+        left = [one for one in found.pending_writes or [] if one[:2] != (INTERNAL_TASK, "__resume__")]
+        return found._replace(pending_writes=left)
 
     def list(
         self,
@@ -233,16 +241,21 @@ class FencedCheckpointer(BaseCheckpointSaver[str]):
         await scribe.ado(lambda: self._put_writes(config, writes, task_id, task_path))
 
     def head_for(self, layer: str, tip: str) -> tuple[CheckpointTuple | None, set[str]]:
-        """The head, and its tasks for which the run of this layer has stored something in an earlier attempt.
-
-        An answer by value that a task has taken is not there a second time: the task's next question would get it.
-        """
+        """The head, and its tasks for which the run of this layer has stored something in an earlier attempt."""
 
         def read() -> tuple[CheckpointTuple | None, set[str]]:
             own = self._rows.answered_by(self._thread, tip, layer)
             return self._get(self._config({"configurable": {}}, tip)), own
 
         return scribe.do(lambda: self._host.persist(read))
+
+    def forget_taken_answer(self, found: CheckpointTuple | None, own: set[str]) -> None:
+        """An answer by value that a task of this run has taken is not read again: its next question would get it."""
+        writes = [] if found is None else found.pending_writes or []
+        if INTERNAL_TASK in own and any(
+            task in own - {INTERNAL_TASK} and what == "__resume__" for task, what, _ in writes
+        ):
+            self._taken_at = self._tip
 
     def _put_writes(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str

@@ -118,6 +118,7 @@ class GraphDriver:
             return make_input(self._run, self._start, None, set())
         tip = self._start.tip
         found, own = self._saver.head_for(layer_of(self._run), tip)
+        self._saver.forget_taken_answer(found, own)
         return make_input(self._run, self._start, found, own)
 
     def _show(self, chunk: Any) -> None:

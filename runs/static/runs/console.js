@@ -103,6 +103,7 @@
   document.addEventListener("keydown", (press) => {
     if (press.ctrlKey || press.metaKey || press.altKey || typing(press.target)) return;
     if (press.key === "/" && document.getElementById("q")) { press.preventDefault(); document.getElementById("q").focus(); return; }
+    if (["n", "p", "x", "c"].includes(press.key)) press.preventDefault(); // what gets the focus is not to get the key
     const rows = [...document.querySelectorAll("tr[data-run]")];
     const row = document.activeElement?.closest("tr[data-run]");
     const step = { n: 1, p: -1 }[press.key];

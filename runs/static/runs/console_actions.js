@@ -39,6 +39,7 @@
     stopped = busy = false;
     dialog.querySelector("h2").textContent = `${words.dataset.title} ${scope === "one" ? "this run" : scope === "selected" ? "the selected runs" : "all that match the filter"}?`;
     part("explanation").textContent = words.content.textContent;
+    part("confirm").className = `console-button ${words.dataset.asksHow ? "is-danger" : "is-primary"}`;
     part("how").hidden = !words.dataset.asksHow;
     form.reset();
     form.elements.reason.value = `${words.dataset.done} by ${form.dataset.operator}`;
@@ -54,7 +55,7 @@
       const found = await post(`${act}/count/`, body());
       target.count = found.count;
       part("count").textContent = found.count
-        ? `This reaches ${wordsOf(found.count, found.shown)}: ${found.running} running, ${found.pending} pending.`
+        ? `This reaches ${wordsOf(found.count, found.shown)}${words.dataset.asksHow ? `: ${found.running} running, ${found.pending} pending` : ""}.`
         : "There is nothing that this can be done to: it may have ended meanwhile.";
       part("confirm").disabled = !found.count;
       part("confirm").textContent = `${words.dataset.title} ${wordsOf(found.count, found.shown)}`;

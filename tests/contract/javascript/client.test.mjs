@@ -242,12 +242,39 @@ test("threads.joinStream shows one run after the other", async (t) => {
   leaving.abort();
 });
 
-test("assistants", async () => {
+test("assistants are found", async () => {
   const page = await client.assistants.search({ limit: 1, sortBy: "name", sortOrder: "asc", includePagination: true });
-  const [steps] = await client.assistants.search({ graphId: "steps" });
+  const [steps] = await client.assistants.search({ graphId: "steps", metadata: { created_by: "system" } });
   assert.equal(page.next, "1");
   assert.deepEqual(await client.assistants.get(steps.assistant_id), steps);
-  assert.equal(await client.assistants.count({ graphId: "steps" }), 1);
+  assert.equal(await client.assistants.count({ graphId: "steps", metadata: { created_by: "system" } }), 1);
+});
+
+test("an assistant from its create to its end", async () => {
+  const thread = await newThread();
+  const asked = { graphId: "steps", context: { who: "ada" }, config: { recursion_limit: 9 }, name: "Mine" };
+  const mine = await client.assistants.create({ ...asked, metadata: { n: 1 } });
+  const key = mine.assistant_id;
+  assert.deepEqual(mine.config, { recursion_limit: 9, configurable: { who: "ada" } });
+  assert.deepEqual(await client.assistants.create({ ...asked, assistantId: key, ifExists: "do_nothing" }), mine);
+
+  assert.equal((await client.assistants.update(key, { name: "Two", metadata: { m: 2 } })).version, 2);
+  assert.deepEqual((await client.assistants.getVersions(key)).map(({ name }) => name), ["Two", "Mine"]);
+  assert.equal((await client.assistants.setLatest(key, 1)).name, "Mine");
+
+  assert.deepEqual(await client.runs.wait(thread, key, { input: { count: 1 } }), { log: ["0"] });
+  const [run] = await client.runs.list(thread);
+  assert.deepEqual([run.assistant_id, run.kwargs.context], [key, { who: "ada" }]);
+  await client.assistants.delete(key, { deleteThreads: true });
+  assert.equal((await refused(client.assistants.get(key)))[1], "assistant_not_found");
+  assert.equal((await refused(client.threads.get(thread)))[1], "thread_not_found");
+});
+
+test("what the graph of an assistant looks like", async () => {
+  const { nodes } = await client.assistants.getGraph("steps", { xray: true });
+  assert.deepEqual(nodes.map((node) => node.id), ["__start__", "steps", "__end__"]);
+  assert.equal((await client.assistants.getSchemas("steps")).graph_id, "steps");
+  assert.deepEqual(await client.assistants.getSubgraphs("steps", { namespace: "child", recurse: true }), {});
 });
 
 test("a refusal carries the server's words", async () => {
@@ -277,14 +304,6 @@ test("a refusal carries the server's words", async () => {
 
 const notThere = {
   "threads.patchState": () => client.threads.patchState(id, {}),
-  "assistants.create": () => client.assistants.create({ graphId: "steps" }),
-  "assistants.update": () => client.assistants.update(id, {}),
-  "assistants.delete": () => client.assistants.delete(id),
-  "assistants.getGraph": () => client.assistants.getGraph(id),
-  "assistants.getSchemas": () => client.assistants.getSchemas(id),
-  "assistants.getSubgraphs": () => client.assistants.getSubgraphs(id),
-  "assistants.getVersions": () => client.assistants.getVersions(id),
-  "assistants.setLatest": () => client.assistants.setLatest(id, 1),
 };
 const OTHER_PROTOCOL = ["threads.stream"]; // of its own, over /threads/{id}/commands, which is a 404
 

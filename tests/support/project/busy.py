@@ -143,3 +143,42 @@ memory = (
     .add_edge("call", "work")
     .compile()
 )
+
+
+def hold(state: Asking, config: RunnableConfig) -> dict[str, Any]:
+    """Asks, and takes time once it has its answer."""
+    answer = interrupt("hold?")
+    with _present(config, "hold") as run:
+        _wait(run, run)
+    return {"answers": [answer]}
+
+
+#: Two siblings ask; one asks again while the other works.
+asking_beside = (
+    StateGraph(Asking)
+    .add_node("ask", ask)
+    .add_node("hold", hold)
+    .add_edge(START, "ask")
+    .add_edge(START, "hold")
+    .compile()
+)
+
+
+class More(Log, total=False):
+    extra: str
+
+
+def enlarge(state: More, config: RunnableConfig) -> dict[str, Any]:
+    """Writes a channel that was empty before."""
+    return {"extra": state.get("tag", ""), "log": [f"{state.get('tag', '')}:enlarge"]}
+
+
+#: A run that adds a channel, then takes time.
+enlarging = (
+    StateGraph(More)
+    .add_node("enlarge", enlarge)
+    .add_node("work", work)
+    .add_edge(START, "enlarge")
+    .add_edge("enlarge", "work")
+    .compile()
+)

@@ -1,0 +1,262 @@
+"""Graphs whose process is killed, and runs that are rolled back: nothing is done twice, and nothing of them is left."""
+
+import os
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from runs.actors import Actor
+from runs.models import Checkpoint, Run, Thread
+from runs.services.cancel import cancel_run
+from runs.services.retention import purge_rolled_back_runs, remove_deleted_threads
+from runs.services.threads import delete_thread
+from runs.states import CancelAction, RunStatus
+from tests.support.factories import make_run, make_thread
+from tests.support.ledger import entries, open_gate, wait_for_entry, wait_until
+from tests.support.stage import wait_for_status, wait_until_settled
+from tests.support.worker import WorkerProcess
+
+pytestmark = pytest.mark.usefixtures("db", "intact", "swept")
+
+
+@pytest.fixture(scope="module")
+def worker(db: None) -> Iterator[WorkerProcess]:
+    """Two children."""
+    with WorkerProcess(concurrency=2, runs={"GRACE_SECONDS": 20.0, "INTERRUPT_EVERY_SECONDS": 0.1}) as worker:
+        yield worker
+
+
+def begin(graph: str, thread: Thread, node: str = "work", **kwargs: Any) -> Run:
+    """A run that is at this node."""
+    run = make_run(thread, assistant=graph, kwargs=kwargs)
+    wait_for_entry(run.pk, f"start {node}")
+    return run
+
+
+def finished(run: Run) -> Run:
+    """Let the run go to its end."""
+    open_gate(run.pk)
+    done = wait_for_status(run.pk, RunStatus.SUCCESS)
+    wait_until_settled(run.pk)
+    return done
+
+
+def execute(graph: str, thread: Thread, **kwargs: Any) -> Run:
+    """A run, from its start to its end."""
+    return finished(make_run(thread, assistant=graph, kwargs=kwargs))
+
+
+def kill(run: Run, node: str = "work") -> None:
+    """`kill -9` of the process that executes the run; return when another executes it."""
+    os.kill(wait_for_entry(run.pk, f"start {node}").pid, signal.SIGKILL)
+    wait_until(lambda: count(run, f"start {node}") == 2, "another process to execute the run")
+
+
+def roll_back(run: Run) -> None:
+    """Cancel the run and undo what it has done."""
+    cancel_run(run_id=run.pk, actor=Actor("operator"), action=CancelAction.ROLLBACK)
+    wait_until_settled(run.pk)
+
+
+def count(run: Run, event: str) -> int:
+    """How often this happened."""
+    return len(entries(run.pk, event))
+
+
+def head_of(thread: Thread) -> Checkpoint | None:
+    """The thread's state."""
+    return Thread.objects.select_related("head").get(pk=thread.pk).head
+
+
+def values_of(thread: Thread) -> Any:
+    """Its values."""
+    head = head_of(thread)
+    return None if head is None else head.values
+
+
+def shown(thread: Thread) -> Any:
+    """All that the thread shows of its state."""
+    head = head_of(thread)
+    return head and (head.pk, head.values, head.next, head.interrupts, head.tasks)
+
+
+def rows_of(thread: Thread, run: Run | None = None) -> int:
+    """How many rows LangGraph's tables have of the thread, or of a run on it."""
+    one = str(thread.pk)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT (SELECT count(*) FROM checkpoints WHERE thread_id = %s AND metadata ->> 'run_id' LIKE %s)"
+            " + (SELECT count(*) FROM checkpoint_writes WHERE thread_id = %s AND task_id LIKE %s)"
+            " + (SELECT count(*) FROM checkpoint_blobs WHERE thread_id = %s AND %s)",
+            [one, str(run.pk) if run else "%", one, f"%{run.pk}" if run else "%", one, run is None],
+        )
+        return int(cursor.fetchone()[0])
+
+
+# Crashes
+
+
+@pytest.mark.parametrize("graph", ["sync_graph", "async_graph", "mixed_graph"])
+def test_finished_steps_are_not_repeated(worker: WorkerProcess, graph: str) -> None:
+    """The next attempt goes on at the head; the input is not applied a second time."""
+    thread = make_thread()
+    run = begin(graph, thread, input={"tag": "1", "log": ["in"]})
+    kill(run)
+    run = finished(run)
+    assert (run.attempt, run.crashes) == (2, 1)
+    assert count(run, "start first") == 1
+    assert values_of(thread) == {"tag": "1", "log": ["in", "1:first", "1:work"]}
+
+
+def test_finished_siblings_are_not_repeated(worker: WorkerProcess) -> None:
+    """What one of two parallel nodes has written is kept."""
+    thread = make_thread()
+    run = begin("siblings", thread, input={"tag": "1", "log": ["in"]})
+    wait_until(lambda: "quick" not in (getattr(head_of(thread), "next", None) or ["quick"]), "the sibling to be stored")
+    kill(run)
+    run = finished(run)
+    assert count(run, "start quick") == 1
+    assert values_of(thread) == {"tag": "1", "log": ["in", "1:quick", "1:work"]}
+
+
+def test_finished_siblings_are_repeated_if_the_head_is_named(worker: WorkerProcess) -> None:
+    """Negative control: by its id LangGraph takes the head for a point to go back to."""
+    thread = make_thread()
+    with worker.not_consuming(), WorkerProcess(concurrency=1, faults=("pinned",)):
+        run = begin("siblings", thread, input={"tag": "1", "log": ["in"]})
+        wait_until(lambda: "quick" not in (getattr(head_of(thread), "next", None) or ["quick"]), "the sibling")
+        kill(run)
+        finished(run)
+        assert count(run, "start quick") == 2
+
+
+def test_an_answer_is_given_once(worker: WorkerProcess) -> None:
+    """A node that asks twice does not get the first answer for its second question, whoever is killed."""
+    thread = make_thread()
+    execute("asking_beside", thread, input={"tag": "1"})
+    ids = ids_by_question(thread)
+    resumed = begin("asking_beside", thread, "hold", command={"resume": {ids["first?"]: "a", ids["hold?"]: "h"}})
+    wait_until(lambda: "second?" in ids_by_question(thread), "the second question")
+    kill(resumed, "hold")
+    finished(resumed)
+    assert set(ids_by_question(thread)) == {"second?"}
+    execute("asking_beside", thread, command={"resume": "b"})
+    assert values_of(thread)["answers"] == ["a", "b", "h"]
+
+
+def test_a_command_is_applied_once(worker: WorkerProcess) -> None:
+    """Its update is stored beside the head before anything is executed."""
+    thread = make_thread()
+    execute("sync_graph", thread, input={"tag": "1"})
+    run = begin("sync_graph", thread, command={"update": {"log": ["updated"]}, "goto": "work"})
+    kill(run)
+    finished(run)
+    assert values_of(thread)["log"] == ["1:first", "1:work", "updated", "1:work"]
+
+
+def ids_by_question(thread: Thread) -> dict[str, str]:
+    """The interrupts that wait for an answer."""
+    head = head_of(thread)
+    return {one["value"]: one["id"] for of_task in (head.interrupts if head else {}).values() for one in of_task}
+
+
+# Rollback
+
+
+KILLED = pytest.mark.parametrize("killed", [False, True], ids=["", "after kill -9"])
+
+
+@KILLED
+@pytest.mark.parametrize("graph", ["sync_graph", "enlarging", "memory", "siblings"])
+def test_rollback_is_exact(worker: WorkerProcess, graph: str, killed: bool) -> None:
+    """Reducers, channels that the run added, subgraphs with their own memory: all is as before."""
+    thread = make_thread()
+    execute(graph, thread, input={"tag": "1", "log": ["in"]})
+    before = shown(thread)
+    run = begin(graph, thread, input={"tag": "2", "log": ["in"]})
+    if killed:
+        kill(run)
+    assert shown(thread) != before
+    roll_back(run)
+    assert shown(thread) == before
+    again = execute(graph, thread, input={"tag": "3", "log": ["in"]})
+    fresh = make_thread()
+    for tag in "13":
+        execute(graph, fresh, input={"tag": tag, "log": ["in"]})
+    assert values_of(thread) == values_of(fresh)
+    assert again.status == RunStatus.SUCCESS
+
+
+@KILLED
+@pytest.mark.parametrize("graph", ["sync_graph", "memory"])
+def test_rollback_of_the_first_run(worker: WorkerProcess, graph: str, killed: bool) -> None:
+    """The thread is empty again, and the next run knows nothing."""
+    thread = make_thread()
+    run = begin(graph, thread, input={"tag": "1", "log": ["in"]})
+    if killed:
+        kill(run)
+    roll_back(run)
+    assert head_of(thread) is None
+    execute(graph, thread, input={"tag": "2", "log": ["in"]})
+    fresh = make_thread()
+    execute(graph, fresh, input={"tag": "2", "log": ["in"]})
+    assert values_of(thread) == values_of(fresh)
+
+
+def test_memory_of_a_subgraph_stays_without_our_checkpointer(worker: WorkerProcess) -> None:
+    """Negative control: the latest row of a subgraph is one of the run that was rolled back."""
+    thread = make_thread()
+    with worker.not_consuming(), WorkerProcess(concurrency=1, faults=("unwrapped",)):
+        execute("memory", thread, input={"tag": "1"})
+        assert values_of(thread)["count"] == 2
+        roll_back(begin("memory", thread, input={"tag": "2"}))
+        execute("memory", thread, input={"tag": "3"})
+        assert values_of(thread)["count"] == 6
+
+
+@KILLED
+def test_rollback_of_an_answer(worker: WorkerProcess, killed: bool) -> None:
+    """The question is open again, although the run had gone on to the next one beside the same head."""
+    thread = make_thread()
+    execute("asking_beside", thread, input={"tag": "1"})
+    before, ids = shown(thread), ids_by_question(thread)
+    run = begin("asking_beside", thread, "hold", command={"resume": {ids["first?"]: "a", ids["hold?"]: "h"}})
+    wait_until(lambda: "second?" in ids_by_question(thread), "the second question")
+    if killed:
+        kill(run, "hold")
+    roll_back(run)
+    assert shown(thread) == before
+    execute("asking_beside", thread, command={"resume": {ids["first?"]: "other", ids["hold?"]: "h"}})
+    execute("asking_beside", thread, command={"resume": "b"})
+    assert values_of(thread)["answers"] == ["other", "b", "h"]
+
+
+# What is removed
+
+
+def test_rolled_back_rows_are_removed(worker: WorkerProcess) -> None:
+    """Retention removes them, and only them."""
+    thread = make_thread()
+    execute("memory", thread, input={"tag": "1"})
+    kept = rows_of(thread)
+    run = begin("memory", thread, input={"tag": "2"})
+    roll_back(run)
+    assert rows_of(thread, run) > 0
+    purge_rolled_back_runs()
+    assert rows_of(thread, run) == 0
+    assert rows_of(thread) == kept
+    execute("memory", thread, input={"tag": "3"})
+    assert values_of(thread)["count"] == 4
+
+
+def test_rows_of_a_deleted_thread_are_removed(worker: WorkerProcess) -> None:
+    """Nothing of it is left for the next owner of its id."""
+    thread = make_thread()
+    execute("memory", thread, input={"tag": "1"})
+    assert rows_of(thread) > 0
+    delete_thread(thread_id=thread.pk, actor=Actor("user:ada", owner=thread.owner))
+    wait_until(remove_deleted_threads, "the thread to be removed")
+    assert rows_of(thread) == 0

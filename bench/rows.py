@@ -60,7 +60,7 @@ SELECT n, thread, place, ending, created, started, duration,
        CASE ending WHEN 'pending' THEN 0 WHEN 'running' THEN 1 WHEN 'stopping' THEN 1
                    WHEN 'unwanted' THEN attempts - 1 ELSE attempts END AS attempts,
        pg_temp.uuid7(created, n) AS run_id, pg_temp.uuid6(started + duration, n) AS checkpoint_id,
-       pg_temp.worker((n %% %(hosts)s),
+       pg_temp.worker((CASE WHEN is_new THEN n / 2 ELSE n END %% %(hosts)s),
                       CASE WHEN is_new THEN %(days)s - 1
                            ELSE least(%(days)s - 1,
                                floor(%(days)s * (n - 1)::float8 / %(runs)s)) END::bigint) AS worker_id,
@@ -107,7 +107,7 @@ INSERT INTO runs_run (id, sequence, thread_id, owner_id, assistant, status, mult
     cancel_action, cancelled_by, cancelled_at, base_id, rolled_back_at, attempt, kept_from_attempt, crashes,
         max_attempts,
     worker_id, leased, timeout_seconds, timeout_at, not_before, dispatched_at, dispatches, started_at, finished_at,
-    created_at, updated_at)
+    created_at, updated_at, overwritten, purged)
 SELECT run_id, n, thread_id, owner_id,
     (ARRAY['support', 'billing', 'research', 'digest', 'translate', 'triage'])[1 + floor(6 * pg_temp.chance(n, 9) ^ 2)],
     CASE WHEN ending IN ('stopped', 'unwanted', 'stopping') THEN 'interrupted' ELSE ending END,
@@ -147,7 +147,8 @@ SELECT run_id, n, thread_id, owner_id,
         CASE WHEN ending = 'pending' AND place = 1 THEN 1 ELSE 0 END,
     CASE WHEN attempts > 0 THEN started END,
     CASE WHEN ending NOT IN ('pending', 'running') THEN finished END,
-    created, CASE WHEN ending = 'pending' THEN created WHEN ending = 'running' THEN started ELSE finished END
+    created, CASE WHEN ending = 'pending' THEN created WHEN ending = 'running' THEN started ELSE finished END,
+    '{}', coalesce(cancel_action = 'rollback' AND attempts > 0, false)
 FROM (SELECT *, CASE WHEN ending IN ('stopped', 'unwanted', 'stopping')
                      THEN CASE WHEN n %% 4 = 0 THEN 'rollback' ELSE 'interrupt' END END AS cancel_action
       FROM plan WHERE n BETWEEN %(first)s AND %(last)s) plan

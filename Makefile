@@ -14,7 +14,7 @@ JS := tests/contract/javascript
 
 .DEFAULT_GOAL := help
 .PHONY: help up demo test test-contract test-browser test-races test-revoke test-crashes test-rabbitmq test-streams \
-	bench-streams bench-latency format lint types imports migrations deploy-check schema schema-check check clean
+	bench bench-streams bench-latency format lint types imports migrations deploy-check schema schema-check check clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 15
@@ -48,6 +48,9 @@ test-rabbitmq: $(DEV) ## RabbitMQ as the broker; needs it installed (RABBITMQ_SE
 
 test-streams: $(DEV) ## every round of the live streams
 	@RUNYARD_TEST_SCALE=1 $(PY) -m pytest --timeout=900 tests/streaming $(ARGS)
+
+bench: $(DEV) ## Runyard beside LangGraph's own server and Aegra, about an hour (ARGS="--trial", "--servers runyard langgraph")
+	@$(PY) -m bench.compare $(ARGS)
 
 bench-streams: $(DEV) ## what idle streams cost (ARGS="--streams 1000 --json"); see bench/README.md
 	@$(PY) -m bench.idle_streams $(ARGS)

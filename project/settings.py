@@ -14,12 +14,16 @@ env = environ.Env()
 RUNYARD_HOME = Path(env.str("RUNYARD_HOME", default=str(BASE_DIR / ".runyard"))).expanduser()
 env.read_env(str(RUNYARD_HOME / "env"))
 
+# Heartbeats and counters that the processes of this machine share; in a container with a read-only image under /tmp.
+RUNYARD_STATE_DIR = Path(env.str("RUNYARD_STATE_DIR", default=str(RUNYARD_HOME / "state")))
+
 DEBUG = env.bool("DEBUG", default=False)
 SECRET_KEY = env.str("SECRET_KEY")
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 
 INSTALLED_APPS = [
+    "unfold",  # before the admin, whose templates it replaces
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -114,7 +118,7 @@ WHITENOISE_AUTOREFRESH = False
 if env.bool("BEHIND_HTTPS", default=False):
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
-    SECURE_REDIRECT_EXEMPT = [r"^ok$"]  # health checks come from inside, without TLS
+    SECURE_REDIRECT_EXEMPT = [r"^(ok|health/(live|ready)|metrics)$"]  # health checks come from inside, without TLS
     SECURE_HSTS_SECONDS = env.int("SECURE_HSTS_SECONDS", default=31_536_000)
     SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = True
 
@@ -125,8 +129,24 @@ RUNS = {
         "passages": "examples.passages:passages",
     },
     "MAX_RUN_SECONDS": env.float("RUNYARD_MAX_RUN_SECONDS", default=3600.0),
+    "ENVIRONMENT": env.str("RUNYARD_ENVIRONMENT", default=""),
+    "FLOWER_URL": env.str("RUNYARD_FLOWER_URL", default=""),
+    "TRACE_URL": env.str("RUNYARD_TRACE_URL", default=""),
+    "LOG_URL": env.str("RUNYARD_LOG_URL", default=""),
     # Everything else there is, as a JSON object; see runs/conf.py.
     **env.json("RUNYARD_RUNS_SETTINGS", default={}),
+}
+
+# The operators' console. What depends on the visitor or on other settings is in runs/admin/site.py.
+UNFOLD = {
+    "SITE_TITLE": "Runyard",
+    "SITE_HEADER": "Runyard",
+    "SITE_SUBHEADER": "Operators' console",
+    "SITE_SYMBOL": "deployed_code",
+    "SITE_URL": None,
+    "SHOW_VIEW_ON_SITE": False,
+    "ENVIRONMENT": "runs.admin.site.environment",
+    "SIDEBAR": {"command_search": True, "navigation": "runs.admin.site.navigation"},
 }
 
 REST_FRAMEWORK = {
@@ -163,6 +183,7 @@ SPECTACULAR_SETTINGS = {
         "DisconnectMode": "runs.states.DisconnectMode",
         "OnCompletion": "runs.states.OnCompletion",
         "OnCompletionOnThread": [("keep", "keep")],
+        "UpOrDown": [("up", "up"), ("down", "down")],
     },
 }
 

@@ -17,6 +17,8 @@ class RunsSettings:
 
     #: name -> dotted path ("package.module:attribute") of each assistant.
     ASSISTANTS: dict[str, str] = field(default_factory=dict)
+    #: Path of a langgraph.json whose graphs are assistants, too; the environment's RUNYARD_CONFIG wins.
+    LANGGRAPH_CONFIG: str = ""
     #: "" or "langgraph": take LangGraph's defaults (enqueue, continue) where they differ from ours.
     COMPAT: str = ""
     #: No run executes longer than this in one attempt; every run has a finite limit.
@@ -50,6 +52,8 @@ class RunsSettings:
     STATELESS_LINGER: float = 60.0
     #: How long `cancel?wait=true` waits before it answers 202.
     CANCEL_WAIT_SECONDS: float = 30.0
+    #: How long `POST state` waits for the worker that computes a graph's new state.
+    STATE_UPDATE_SECONDS: float = 30.0
     #: How long an Idempotency-Key is remembered.
     IDEMPOTENCY_SECONDS: float = 24 * 3600.0
     #: Largest request body, in bytes.
@@ -62,6 +66,13 @@ class RunsSettings:
     STREAM_TTL_SECONDS: float = 24 * 3600.0
     #: After a failed publish nothing is published for this long; then what was kept is, off every request.
     PUBLISH_BREAK_SECONDS: float = 5.0
+    #: What this deployment is, as the console says it in every head line: "production", "staging"; empty: nothing.
+    ENVIRONMENT: str = ""
+    #: Where operators' browsers find Flower; empty: the console has no links to it.
+    FLOWER_URL: str = ""
+    #: Where operators' browsers find a run's trace and its log lines; {run_id} and {thread_id} are put in.
+    TRACE_URL: str = ""
+    LOG_URL: str = ""
 
     @property
     def default_multitask_strategy(self) -> MultitaskStrategy:

@@ -81,6 +81,12 @@ class NotCancellable(Conflict):
     code = "not_cancellable"
 
 
+class NotRetryable(Conflict):
+    """The run has not ended yet: there is nothing to try again."""
+
+    code = "not_retryable"
+
+
 class RunGone(RunError):
     """The run that this Idempotency-Key created has been deleted."""
 
@@ -127,6 +133,12 @@ class Fenced(RunError):
     """This attempt no longer owns its run: whatever it writes is refused."""
 
     code = "fenced"
+
+
+class StateUpdateLate(RunError):
+    """No worker was free to compute the new state in time, so it was not changed. Try again."""
+
+    code = "state_update_late"
 
 
 class OutcomeUnknown(RunError):

@@ -21,7 +21,7 @@ from runs.models import ClockTimestamp, IdempotencyKey, Run, Thread, Worker
 from runs.states import IN_FLIGHT, RunStatus
 
 #: Columns that can be large and that no decision needs.
-_LARGE = ("kwargs", "metadata", "usage", "error", "first_message", "last_message")
+_LARGE = ("kwargs", "metadata", "usage", "error", "first_message", "last_message", "overwritten")
 
 #: How long those who serve many threads wait for the lock of one.
 LOCK_WAIT_SECONDS = 1.0

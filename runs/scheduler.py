@@ -10,6 +10,7 @@ from django.db import connection
 
 from runs import dispatch
 from runs.conf import runs_settings
+from runs.heartbeats import Heart
 from runs.sentinel import Sentinel
 from runs.services import recover, retention
 
@@ -31,6 +32,7 @@ class Scheduler:
     #: Set to end `run`. A plain flag: a signal handler must not touch an Event that its own thread waits for.
     stopped: bool = False
     sentinel: Sentinel = field(default_factory=Sentinel)
+    _heart: Heart = field(default_factory=lambda: Heart("scheduler"))
     _connected_since: float | None = None
     #: When the database last answered, or nobody asked it.
     _heard_at: float = 0.0
@@ -40,7 +42,9 @@ class Scheduler:
         """Sweep until stopped."""
         while not self.stopped:
             self.sweep()
+            self._heart.beat()
             self._pause()
+        self._heart.stop()
         connection.close()
 
     def sweep(self) -> None:
@@ -73,6 +77,7 @@ class Scheduler:
         yield "dispatched lost runs", recover.dispatch_lost_runs
         yield "removed deleted threads", retention.remove_deleted_threads
         yield "removed deleted runs", retention.remove_deleted_runs
+        yield "purged rolled back runs", retention.purge_rolled_back_runs
         if time.monotonic() >= self._housekeeping_at:
             self._housekeeping_at = time.monotonic() + HOUSEKEEPING_SECONDS
             yield "forgot idempotency keys", retention.forget_idempotency_keys

@@ -4,11 +4,11 @@ from functools import cached_property
 from typing import Any, ClassVar
 from uuid import UUID
 
-from django.contrib import admin
 from django.core.paginator import Paginator
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.shortcuts import redirect
+from unfold.admin import ModelAdmin, TabularInline
 
 COUNT_AT_MOST = 10_000
 
@@ -23,7 +23,7 @@ class BoundedPaginator(Paginator):  # type: ignore[type-arg] # not generic at ru
         return int(rows[:COUNT_AT_MOST].count())
 
 
-class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # not generic at run time
+class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc] # untyped
     """Lists and shows. Searches by id, which an index finds, and by the exact values of `exact_search`."""
 
     paginator = BoundedPaginator
@@ -69,7 +69,7 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # not generic a
         return False
 
 
-class ReadOnlyInline(admin.TabularInline):  # type: ignore[type-arg] # not generic at run time
+class ReadOnlyInline(TabularInline):  # type: ignore[misc] # untyped
     """Rows of another table on the page of the one they belong to."""
 
     extra = 0

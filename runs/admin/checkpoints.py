@@ -19,7 +19,7 @@ class CheckpointAdmin(ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Checkpoint]:
         """A state can be large, and a list does not show it."""
-        rows = super().get_queryset(request)
+        rows: QuerySet[Checkpoint] = super().get_queryset(request)
         match = request.resolver_match
         is_list = match is not None and match.url_name is not None and match.url_name.endswith("_changelist")
         return rows.defer("values", "interrupts", "metadata") if is_list else rows

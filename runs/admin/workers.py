@@ -19,7 +19,8 @@ class HeldRunInline(ReadOnlyInline):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Run]:
         """Only what it holds; what it has done can be many."""
-        return super().get_queryset(request).filter(leased=True)
+        held: QuerySet[Run] = super().get_queryset(request).filter(leased=True)
+        return held
 
 
 @admin.register(Worker)

@@ -24,6 +24,7 @@ _STATUS: tuple[tuple[type[errors.RunError], HTTPStatus], ...] = (
     (errors.RunGone, HTTPStatus.GONE),
     (errors.InvalidRequest, HTTPStatus.UNPROCESSABLE_ENTITY),
     (errors.OutcomeUnknown, HTTPStatus.SERVICE_UNAVAILABLE),
+    (errors.StateUpdateLate, HTTPStatus.SERVICE_UNAVAILABLE),
 )
 
 

@@ -101,14 +101,20 @@ def present_thread(thread: Thread) -> dict[str, Any]:
     }
 
 
-def present_state(thread_id: UUID, checkpoint: Checkpoint | None) -> dict[str, Any]:
-    """A ThreadState; that of an empty thread has nothing in it."""
+def present_state(
+    thread_id: UUID, checkpoint: Checkpoint | None, *, live: bool = False, subgraphs: bool = False
+) -> dict[str, Any]:
+    """A ThreadState; that of an empty thread has nothing in it.
+
+    `live`: what comes next now, without tasks that have finished before their siblings; else what came next then.
+    """
     if checkpoint is None:
         return dict(_EMPTY_STATE)
+    tasks = _tasks(checkpoint, subgraphs)
     return {
         "values": checkpoint.values,
-        "next": checkpoint.next,
-        "tasks": [_task(checkpoint, name) for name in checkpoint.next],
+        "next": checkpoint.next if live else [task["name"] for task in tasks],
+        "tasks": tasks,
         "metadata": checkpoint.metadata,
         "created_at": _time(checkpoint.created_at),
         "checkpoint": _reference(thread_id, checkpoint.pk),
@@ -137,6 +143,13 @@ _EMPTY_STATE: Mapping[str, Any] = {
     "checkpoint_id": None,
     "parent_checkpoint_id": None,
 }
+
+
+def _tasks(checkpoint: Checkpoint, subgraphs: bool) -> list[dict[str, Any]]:
+    """A graph's are stored as they are shown; a function has none of its own."""
+    if checkpoint.tasks is None:
+        return [_task(checkpoint, name) for name in checkpoint.next]
+    return [task if subgraphs else {**task, "state": None} for task in checkpoint.tasks]
 
 
 def _task(checkpoint: Checkpoint, name: str) -> dict[str, Any]:

@@ -168,6 +168,27 @@ class HealthSerializer(_Shape):
     services = ObjectField()
 
 
+class LiveSerializer(_Shape):
+    """The web process answers."""
+
+    status = serializers.ChoiceField(["alive"])
+
+
+class ChecksSerializer(_Shape):
+    """What a web process needs, in a word each."""
+
+    database = serializers.ChoiceField(["up", "down"])
+    migrations = serializers.ChoiceField(["up", "unapplied", "down"])
+    redis = serializers.ChoiceField(["up", "down"])
+
+
+class ReadySerializer(_Shape):
+    """`degraded`: only Redis is away."""
+
+    status = serializers.ChoiceField(["ready", "degraded", "unavailable"])
+    checks = ChecksSerializer()
+
+
 class InfoSerializer(_Shape):
     """Which server this is, and what it can do."""
 

@@ -19,11 +19,12 @@ from runs.api.fields import (
     TextField,
     WholeNumberField,
     parse_uuid,
+    refuse_unknown,
 )
 from runs.api.presenters import KWARGS
 from runs.api.thread_requests import RootCheckpoint, fork_of
 from runs.assistants import Assistant, registry
-from runs.errors import AssistantNotFound, UnknownAssistant
+from runs.errors import AssistantNotFound, InvalidRequest, UnknownAssistant
 from runs.models import new_id
 from runs.services.create import LONGEST_DELAY_SECONDS, LONGEST_MODEL_NAME, MOST_ATTEMPTS, RunSpec
 from runs.states import DisconnectMode, MultitaskStrategy, OnCompletion
@@ -39,9 +40,11 @@ STREAM_MODES = (
     "events",
     "debug",
 )
-_ONLY_GRAPHS = "Only graphs have this; the assistants of this server are functions."
+#: What only graphs have.
+_OF_GRAPHS = ("command", "interrupt_before", "interrupt_after")
 
 
+PAIR = 2
 _MODE = {"type": "string", "enum": list(STREAM_MODES)}
 
 
@@ -55,6 +58,67 @@ class StreamModeField(AnyField):
         if not isinstance(modes, list) or any(mode not in STREAM_MODES for mode in modes):
             raise serializers.ValidationError(f"Must be one or a list of: {', '.join(STREAM_MODES)}.")
         return list(dict.fromkeys(modes)) or ["values"]
+
+
+@extend_schema_field({"oneOf": [{"const": "*", "type": "string"}, {"type": "array", "items": {"type": "string"}}]})
+class NodesField(AnyField):
+    """ "*" for all nodes, or a list of their names; an empty list asks for nothing."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        """Refuse what names no nodes."""
+        if data != "*" and (not isinstance(data, list) or not all(isinstance(node, str) for node in data)):
+            raise serializers.ValidationError('Must be "*" or a list of names of nodes.')
+        return data or None
+
+
+_GOTO = {
+    "type": "object",
+    "properties": {"node": {"type": "string"}, "input": {}},
+    "required": ["node"],
+}
+_ONE_GOTO = {"oneOf": [{"type": "string"}, _GOTO]}
+
+
+@extend_schema_field(
+    {
+        "type": "object",
+        "properties": {
+            "resume": {"description": "The answer, or an object from the ids of interrupts to answers."},
+            "update": {"description": "What to change in the state: an object, or a list of pairs."},
+            "goto": {"oneOf": [*_ONE_GOTO["oneOf"], {"type": "array", "items": _ONE_GOTO}]},
+        },
+        "additionalProperties": False,
+    }
+)
+class CommandField(ObjectField):
+    """`resume`, `update` and `goto`, each of which may be left out."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        """Refuse what LangGraph could not execute. An empty list asks for nothing, as elsewhere."""
+        if data == []:
+            return None
+        command = super().to_internal_value(data)
+        refuse_unknown(command, ("resume", "update", "goto"))
+        if not any(value is not None for value in command.values()):
+            raise serializers.ValidationError("Must have resume, update or goto.")
+        if not _is_update(command.get("update")):
+            raise serializers.ValidationError({"update": "Must be an object, or a list of pairs [key, value]."})
+        goto = command.get("goto")
+        if not all(_is_goto(one) for one in (goto if isinstance(goto, list) else [goto])):
+            raise serializers.ValidationError({"goto": 'Must be a node, {"node", "input"}, or a list of these.'})
+        return command
+
+
+def _is_update(update: Any) -> bool:
+    if isinstance(update, list):
+        return all(isinstance(pair, list) and len(pair) == PAIR and isinstance(pair[0], str) for pair in update)
+    return update is None or isinstance(update, dict)
+
+
+def _is_goto(goto: Any) -> bool:
+    if isinstance(goto, dict):
+        return isinstance(goto.get("node"), str) and set(goto) <= {"node", "input"}
+    return goto is None or isinstance(goto, str)
 
 
 class StrategyField(serializers.ChoiceField):
@@ -99,13 +163,16 @@ class RunCreate(StrictSerializer):
     timeout_seconds = NumberField(required=False, help_text="Time limit of one attempt.")
     max_attempts = WholeNumberField(min_value=1, max_value=MOST_ATTEMPTS, required=False)
     durability = serializers.ChoiceField(
-        ["sync", "async"], required=False, help_text="Every step is durable before the next begins, with either."
+        ["sync", "async", "exit"],
+        required=False,
+        help_text="When a step is durable: before the next one begins (the default, and always with functions), while "
+        "it is executed, or when the run ends.",
     )
     on_completion = serializers.ChoiceField(["keep"], default="keep", help_text="Runs on a thread are kept.")
 
-    command = NothingField(instead=f"{_ONLY_GRAPHS} Send `input`.")
-    interrupt_before = NothingField(instead=_ONLY_GRAPHS)
-    interrupt_after = NothingField(instead=_ONLY_GRAPHS)
+    command = CommandField(required=False, help_text="Only for graphs: `resume`, `update`, `goto`.")
+    interrupt_before = NodesField(required=False, help_text="Only for graphs: stop before these nodes.")
+    interrupt_after = NodesField(required=False, help_text="Only for graphs: stop after these nodes.")
     webhook = NothingField()
     feedback_keys = NothingField()
     # SDKs send these for servers with other features; there is nothing here that they could change.
@@ -136,6 +203,7 @@ def stateless_spec(asked: Mapping[str, Any]) -> RunSpec:
 def run_spec(asked: Mapping[str, Any], thread_id: UUID) -> RunSpec:
     """What the service is asked for. Raises UnknownAssistant, AssistantNotFound, InvalidRequest, Contradiction."""
     assistant = find_assistant(asked["assistant_id"])
+    _refuse_what_only_graphs_have(assistant, asked)
     config, context = _config_and_context(asked)
     return RunSpec(
         assistant=assistant.name,
@@ -150,6 +218,16 @@ def run_spec(asked: Mapping[str, Any], thread_id: UUID) -> RunSpec:
         create_thread=asked["if_not_exists"] == "create",
         on_completion=asked["on_completion"],
     )
+
+
+def _refuse_what_only_graphs_have(assistant: Assistant, asked: Mapping[str, Any]) -> None:
+    if assistant.graph is not None:
+        return
+    for name in _OF_GRAPHS:
+        if asked.get(name) is not None:
+            raise InvalidRequest(f"{name}: only graphs have this; {assistant.name!r} is a function. Send `input`.")
+    if asked.get("durability") == "exit":
+        raise InvalidRequest("durability: every step of a function is durable before the next one begins.")
 
 
 def find_assistant(name_or_id: str) -> Assistant:
@@ -185,6 +263,7 @@ def _kwargs(
     return {
         **KWARGS,
         "input": asked.get("input"),
+        **{name: asked.get(name) for name in _OF_GRAPHS},
         "config": config,
         "context": context,
         "stream_mode": asked["stream_mode"],

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from runs.api.extract import MAX_PATHS, Path, parse_path
@@ -111,7 +112,7 @@ class StateMemberField(TextField):
 class StateQuery(QuerySerializer):
     """GET .../state and .../state/{checkpoint_id}."""
 
-    subgraphs = QueryFlagField(default=False, help_text="Accepted; the root's state is all there is.")
+    subgraphs = QueryFlagField(default=False, help_text="With the states of the subgraphs that wait for something.")
     select = serializers.ListField(child=StateMemberField(), required=False)
 
 
@@ -154,13 +155,24 @@ class StateAt(StrictSerializer):
     select = serializers.ListField(child=StateMemberField(), required=False)
 
 
+@extend_schema_field({"type": "object", "additionalProperties": {}})
+class ValuesField(AnyField):
+    """An object; null changes nothing but where a graph goes on."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        """Refuse what no state could take."""
+        if not isinstance(data, dict):
+            raise serializers.ValidationError("Must be an object.")
+        return data
+
+
 class StateUpdate(StrictSerializer):
     """POST .../state."""
 
-    values = ObjectField(default=dict, help_text="What to merge into the state, as if a step had yielded it.")
+    values = ValuesField(required=False, help_text="What to merge into the state, as if a step had yielded it.")
     checkpoint = RootCheckpoint(required=False)
     checkpoint_id = IdField(required=False, help_text="Go on from this checkpoint instead of the latest one.")
-    as_node = NothingField(instead="Only graphs have nodes; the assistants of this server are functions.")
+    as_node = TextField(required=False, help_text="Only for graphs: the node that is taken to have returned them.")
 
 
 class BeforeField(AnyField):

@@ -3,6 +3,7 @@
 from typing import Any, ClassVar
 from uuid import UUID
 
+from asgiref.sync import async_to_sync
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -12,7 +13,13 @@ from runs.api.presenters import present_state, present_update, select
 from runs.api.responses import ThreadStateSerializer, UpdatedStateSerializer
 from runs.api.thread_requests import HistoryBody, HistoryQuery, StateAt, StateQuery, StateUpdate, fork_of, same_thread
 from runs.api.view import ApiView
-from runs.services.history import get_history, get_state
+from runs.api.waiting import give_back_connection, settled
+from runs.assistants.graphs import GraphReference
+from runs.conf import runs_settings
+from runs.errors import InvalidRequest
+from runs.models import Checkpoint
+from runs.services.graph_state import begin_update, end_update, graph_of
+from runs.services.history import get_history, get_state, get_thread
 from runs.services.state import update_state
 
 
@@ -25,15 +32,38 @@ class StateView(ApiView):
     def get(self, request: Request, thread_id: UUID) -> Response:
         """Return the thread's state; during a run it is that of the latest step."""
         state = get_state(thread_id=thread_id, owner=self.owner)
-        return Response(select(present_state(thread_id, state), self.query.get("select")))
+        shown = present_state(thread_id, state, live=True, subgraphs=self.query["subgraphs"])
+        return Response(select(shown, self.query.get("select")))
 
     @extend_schema(operation_id="update_state", request=StateUpdate, responses=UpdatedStateSerializer)
     def post(self, request: Request, thread_id: UUID) -> Response:
         """Merge into the thread's state; 409 while a run is in flight."""
         asked = self.body(StateUpdate)
         chosen = fork_of(asked, thread_id)
-        updated = update_state(thread_id=thread_id, actor=self.actor, values=asked["values"], checkpoint_id=chosen)
+        graph = graph_of(get_thread(thread_id=thread_id, owner=self.owner))
+        if graph is not None:
+            return Response(present_update(thread_id, self._update_graph(thread_id, graph, asked, chosen)))
+        if asked.get("as_node") is not None:
+            raise InvalidRequest("as_node: only graphs have nodes, and no graph has run on this thread.")
+        values = asked.get("values") or {}
+        updated = update_state(thread_id=thread_id, actor=self.actor, values=values, checkpoint_id=chosen)
         return Response(present_update(thread_id, updated))
+
+    def _update_graph(
+        self, thread_id: UUID, graph: GraphReference, asked: dict[str, Any], chosen: UUID | None
+    ) -> Checkpoint:
+        """Wait for the worker that computes it, without a database connection."""
+        run = begin_update(
+            thread_id=thread_id,
+            graph=graph,
+            actor=self.actor,
+            values=asked.get("values"),
+            as_node=asked.get("as_node"),
+            checkpoint_id=chosen,
+        )
+        give_back_connection()
+        async_to_sync(settled)(run.pk, within=runs_settings().STATE_UPDATE_SECONDS)
+        return end_update(run.pk, self.actor)
 
 
 class StateAtCheckpointView(ApiView):
@@ -45,7 +75,8 @@ class StateAtCheckpointView(ApiView):
     def get(self, request: Request, thread_id: UUID, checkpoint_id: UUID) -> Response:
         """Return the thread's state at a checkpoint."""
         state = get_state(thread_id=thread_id, owner=self.owner, checkpoint_id=checkpoint_id)
-        return Response(select(present_state(thread_id, state), self.query.get("select")))
+        shown = present_state(thread_id, state, subgraphs=self.query["subgraphs"])
+        return Response(select(shown, self.query.get("select")))
 
 
 class StateAtView(ApiView):
@@ -58,7 +89,9 @@ class StateAtView(ApiView):
         checkpoint = asked["checkpoint"]
         same_thread(thread_id, checkpoint)
         state = get_state(thread_id=thread_id, owner=self.owner, checkpoint_id=checkpoint.get("checkpoint_id"))
-        return Response(select(present_state(thread_id, state), asked.get("select")))
+        live = checkpoint.get("checkpoint_id") is None
+        shown = present_state(thread_id, state, live=live, subgraphs=asked["subgraphs"])
+        return Response(select(shown, asked.get("select")))
 
 
 class HistoryView(ApiView):

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, overload
 
+from runs.assistants.graphs import GraphReference
+
 AssistantFunction = Callable[..., Any]
 
 
@@ -15,6 +17,7 @@ class Assistant:
     `resumable`: a later attempt continues from the thread's head instead of starting over from the run's base.
     `timeout_seconds`: how long one attempt may take; None: as long as the server allows.
     `sample`: an input to try it with; the playground offers it.
+    `graph`: it is a graph of a LangGraph project, which only workers import; its `function` is never called then.
     """
 
     name: str
@@ -23,10 +26,26 @@ class Assistant:
     resumable: bool = False
     timeout_seconds: float | None = None
     sample: Any = None
+    graph: GraphReference | None = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function itself, as a unit test of it would."""
         return self.function(*args, **kwargs)
+
+
+def graph_assistant(reference: GraphReference) -> Assistant:
+    """The assistant that a graph is; it always resumes where its last attempt was lost."""
+    return Assistant(
+        name=reference.name,
+        function=_only_workers,
+        description=reference.description,
+        resumable=True,
+        graph=reference,
+    )
+
+
+def _only_workers(*_: Any) -> Any:
+    raise TypeError("A graph is executed by a worker; to test it, invoke the graph itself.")
 
 
 @overload

@@ -1,4 +1,4 @@
-"""Which assistants there are: from settings, from the environment, from installed packages."""
+"""Which assistants there are: from settings, the environment, a LangGraph project, installed packages."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -10,7 +10,8 @@ from uuid import UUID, uuid5
 
 from django.core.exceptions import ImproperlyConfigured
 
-from runs.assistants.definition import Assistant
+from runs.assistants.definition import Assistant, graph_assistant
+from runs.assistants.graphs import configured_project
 from runs.conf import runs_settings
 from runs.errors import UnknownAssistant
 
@@ -38,9 +39,13 @@ def assistant_id(name: str) -> UUID:
 
 @lru_cache(maxsize=1)
 def registered() -> Mapping[str, Assistant]:
-    """Return every assistant by name. Settings win over the environment, the environment over installed packages."""
-    paths = {**dict(_from_packages()), **dict(_from_environment()), **runs_settings().ASSISTANTS}
-    return {name: load(name, path) for name, path in paths.items()}
+    """Return every assistant by name.
+
+    Settings win over the environment, the environment over a LangGraph project, all over installed packages.
+    """
+    packages = {name: load(name, path) for name, path in _from_packages()}
+    paths = {**dict(_from_environment()), **runs_settings().ASSISTANTS}
+    return {**packages, **dict(_from_project()), **{name: load(name, path) for name, path in paths.items()}}
 
 
 @lru_cache(maxsize=1)
@@ -77,6 +82,13 @@ def _from_environment() -> Iterator[tuple[str, str]]:
         if not separator:
             raise ImproperlyConfigured(f'{ENVIRONMENT_VARIABLE}: {registration!r} is not "name=module:attribute".')
         yield name.strip(), path.strip()
+
+
+def _from_project() -> Iterator[tuple[str, Assistant]]:
+    """Graphs by name; nothing of the project is imported."""
+    if (project := configured_project()) is not None:
+        for name, reference in project.graphs.items():
+            yield name, graph_assistant(reference)
 
 
 def _from_packages() -> Iterator[tuple[str, str]]:

@@ -4,17 +4,22 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
+from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, InterfaceError
 
 from runs.actors import system
 from runs.assistants import RunContext, registry
+from runs.assistants.graphs.loading import require_langgraph
+from runs.assistants.graphs.project import GraphReference, langgraph_is_installed
 from runs.conf import runs_settings
-from runs.errors import Fenced, RunCancelled
+from runs.errors import Fenced, RunCancelled, UnknownAssistant
 from runs.execution.connections import (
     check_executors_connection,
     executors_connection,
@@ -37,6 +42,7 @@ from runs.states import Departure, RunStatus
 
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
 ACTOR = system("worker")
 PROGRESS_EVERY_SECONDS = 5.0
 LOOK_EVERY_SECONDS = 0.02
@@ -97,7 +103,8 @@ class AttemptExecutor:
     def __init__(self, run: Run, worker_id: UUID, slot: Slot) -> None:
         self._run, self._worker_id, self._slot = run, worker_id, slot
         self._guard = Guard(slot, run.pk, run.attempt, worker_id)
-        self._frames = AttemptFrames(run)
+        self._graph = _graph_of(run)
+        self._frames: Any = _frames_of(run, self._graph)
         self._state: dict[str, Any] = {}
         self._report = Report()
         self._report_lock = threading.Lock()
@@ -122,18 +129,31 @@ class AttemptExecutor:
     def _drive(self) -> Outcome:
         """The assistant's own end; an interruption is judged by the order, not by what leaves the assistant."""
         try:
-            context = persist(self._make_context, give_up=lambda: self.must_stop)
-            function = registry.get(self._run.assistant).function
-            given = self._run.kwargs.get("input")
-            self._frames.begin(given)
-            try:
-                value = drive(lambda: function(context, given), self._guard, self._on_step)
-                return Outcome(status=RunStatus.SUCCESS, values=final_values(value))
-            finally:
-                self._leave()
+            return self._drive_function() if self._graph is None else self._drive_graph(self._graph)
         except BaseException as error:
-            self._leave()  # an interruption may have cut the block above short
+            self._leave()  # an interruption may have cut the end of the block above short
             return Outcome(status=RunStatus.ERROR, error=describe(error))
+
+    def _drive_graph(self, graph: GraphReference) -> Outcome:
+        require_langgraph(graph.name)
+        from runs.execution.graphs.driving import GraphDriver
+
+        try:
+            GraphDriver(graph, self._run, self, self._guard, self._frames).drive()
+            return Outcome(status=RunStatus.SUCCESS, keeps_head=True)
+        finally:
+            self._leave()
+
+    def _drive_function(self) -> Outcome:
+        context = persist(self._make_context, give_up=lambda: self.must_stop)
+        function = registry.get(self._run.assistant).function
+        given = self._run.kwargs.get("input")
+        self._frames.begin(given)
+        try:
+            value = drive(lambda: function(context, given), self._guard, self._on_step)
+            return Outcome(status=RunStatus.SUCCESS, values=final_values(value))
+        finally:
+            self._leave()
 
     def _leave(self) -> None:
         self._end_forked_child()
@@ -161,7 +181,7 @@ class AttemptExecutor:
         """Store a durable step; refuse it if the attempt must stop or the value cannot be stored."""
         self._end_forked_child()
         delta = as_mapping(value, "yield")
-        self._check_lease()
+        self.check_lease()
         self._guard.raise_if_ordered()
         run = self._run
         report, checkpoint_id = self._take_report(), new_checkpoint_id()
@@ -195,7 +215,7 @@ class AttemptExecutor:
         with self._guard.own_section():
             if self._closed or self._is_forked_child or self._guard.unwinding():
                 return
-            self._check_lease()
+            self.check_lease()
             self._frames.custom(data)
             self._report_sometimes()
 
@@ -217,12 +237,20 @@ class AttemptExecutor:
         if self._is_forked_child:
             os._exit(1)
 
+    def persist(self, job: Callable[[], T]) -> T:
+        """Do a graph's job; a fenced attempt sees the interruption."""
+        self.check_lease()
+        try:
+            return persist(job, give_up=lambda: self.must_stop)
+        except Fenced:
+            raise self._fenced() from None
+
     @property
     def must_stop(self) -> bool:
         self._guard.look()
         return self._guard.order is not None
 
-    def _check_lease(self) -> None:
+    def check_lease(self) -> None:
         """Pause while the last confirmed expiry has passed: another worker may be taking over. Asks nobody."""
         table = self._slot.table
         while not table.lease_confirmed and self._guard.order is None:
@@ -332,6 +360,20 @@ class AttemptExecutor:
         logger.warning("run %s attempt %s: this process ends with it", self._run.pk, self._run.attempt)
         logging.shutdown()
         os._exit(0)
+
+
+def _graph_of(run: Run) -> GraphReference | None:
+    with suppress(UnknownAssistant, ImproperlyConfigured):  # raised again where it becomes the run's error
+        return registry.get(run.assistant).graph
+    return None
+
+
+def _frames_of(run: Run, graph: GraphReference | None) -> Any:
+    if graph is None or not langgraph_is_installed():
+        return AttemptFrames(run)
+    from runs.execution.graphs.frames import GraphFrames
+
+    return GraphFrames(run)
 
 
 def _is_exit(outcome: Outcome) -> bool:

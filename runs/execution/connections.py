@@ -7,6 +7,7 @@ writes, nor outlive the attempt.
 
 import contextlib
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -15,8 +16,8 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 
-class _Own:
-    """The connection of this process's executor; a forked child makes its own."""
+class _Own(threading.local):
+    """The executor's connection, one for each of its threads; a forked child makes its own."""
 
     wrapper: BaseDatabaseWrapper | None = None
 
@@ -33,7 +34,7 @@ os.register_at_fork(after_in_child=_forget)
 
 @contextmanager
 def executors_connection() -> Iterator[BaseDatabaseWrapper]:
-    """In this block `connection` is the executor's; only the main thread of a pool child may enter."""
+    """In this block `connection` is the executor's; only the main thread of a pool child, or its scribe, may enter."""
     if _own.wrapper is None:
         _own.wrapper = connections.create_connection(DEFAULT_DB_ALIAS)
     theirs = connections[DEFAULT_DB_ALIAS]

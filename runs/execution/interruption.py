@@ -192,10 +192,12 @@ class Guard:
 
         A signal surfaces in the main thread only; one that waits for its threads would otherwise wait to their end.
         """
-        unwinding = _unwinding_threads()
+        unwinding, frames = _unwinding_threads(), sys._current_frames()
         for thread in self._threads_of_the_assistant():
             ident = thread.ident
             if ident is None or self._own_sections.get(ident) or ident in unwinding:
+                continue
+            if between_two_jobs(frames.get(ident)):
                 continue
             exception = ctypes.py_object(EXCEPTIONS[self.order or Order.FENCED])
             ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), exception)
@@ -232,6 +234,20 @@ def _is_of_the_loop(frame: FrameType | None) -> bool:
     """Whether the frame is asyncio's own code and not the assistant's."""
     module = "" if frame is None else str(frame.f_globals.get("__name__", ""))
     return module.split(".")[0] in ("asyncio", "selectors")
+
+
+def between_two_jobs(frame: FrameType | None) -> bool:
+    """Whether the thread is a pool's and executes none of its jobs, but the pool's own code around them.
+
+    An exception there would end the thread without its pool's knowledge, which would give it the next job, or leave
+    a job's future without a result: whoever waits for either would wait for ever.
+    """
+    called: FrameType | None = None
+    while frame is not None:
+        if frame.f_globals.get("__name__") == "concurrent.futures.thread":
+            return called is None or called.f_globals.get("__name__") == "concurrent.futures._base"
+        called, frame = frame, frame.f_back
+    return False
 
 
 def _unwinding_threads() -> set[int | None]:

@@ -20,6 +20,7 @@ from runs.errors import NotCancellable, RunNotFound
 from runs.execution.clerk import Clerk
 from runs.execution.observer import Handlers, Observer
 from runs.execution.slots import Execution, Order, SlotTable
+from runs.heartbeats import Heart
 from runs.locks import lock_held_run
 from runs.models import Run
 from runs.services.cancel import cancel_run
@@ -42,6 +43,7 @@ class Keeper:
         self._identity = {"host": host, "version": version}
         self._capacity = capacity
         self._clerk = Clerk()
+        self._heart = Heart("worker")
         handlers = Handlers(exited=self._exited, overdue=self._overdue, grace_over=self._grace_over)
         self._observer = Observer(table, handlers)
         self._stopped = threading.Event()
@@ -66,6 +68,7 @@ class Keeper:
         if worker_id is not None:
             self._clerk.submit("retire", lambda: retire_worker(worker_id))
         self._clerk.stop(5.0)
+        self._heart.stop()
 
     # What the control commands ask for
 
@@ -105,6 +108,7 @@ class Keeper:
 
     def _work(self) -> None:
         while not self._stopped.is_set():
+            self._heart.beat(lease=self._table.lease_confirmed)
             try:
                 self._live()
             except (DatabaseError, InterfaceError):

@@ -1,6 +1,7 @@
 """How the execution of runs hangs on Celery's worker signals."""
 
 import atexit
+import logging
 import os
 import socket
 import sys
@@ -14,11 +15,15 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 
 from runs import __version__
+from runs.assistants.graphs import configured_project
+from runs.assistants.graphs.loading import GraphNotLoaded, load
 from runs.execution.connections import begin_async_thread
 from runs.execution.keeper import Keeper
 from runs.execution.lost_broker import survive_lost_connections
 from runs.execution.replacement import ReplaceDeadChildren
 from runs.execution.slots import Slot, SlotTable
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -60,9 +65,20 @@ def on_worker_init(sender: Any = None, **_: Any) -> None:
     _process.table = SlotTable()
     if wrong := [found for found in run_checks(tags=["runs"]) if found.is_serious()]:
         raise SystemExit("\n".join(map(str, wrong)))
+    _load_graphs()
     sender.app.steps["consumer"].add(ReplaceDeadChildren)
     survive_lost_connections()
     connections.close_all()
+
+
+def _load_graphs() -> None:
+    """Once for all children. One that cannot be loaded costs its own runs, which say why, and no others."""
+    project = configured_project()
+    for reference in () if project is None else project.graphs.values():
+        try:
+            load(reference)
+        except GraphNotLoaded as error:
+            logger.error("%s", error)
 
 
 @signals.worker_process_init.connect

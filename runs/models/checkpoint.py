@@ -18,7 +18,11 @@ class CheckpointQuerySet(models.QuerySet["Checkpoint"]):
 
 
 class Checkpoint(models.Model):
-    """A thread's state at one step, written in the transaction that made it the head. Never changes."""
+    """A thread's state at one step, written in the transaction that made it the head.
+
+    What a function has written never changes. A graph's tasks change until the next step, by the run that executes
+    them; what it finds there is kept on the run, so that a rollback can put it back.
+    """
 
     id = models.UUIDField(primary_key=True, default=new_checkpoint_id, editable=False)
     thread = models.ForeignKey("runs.Thread", on_delete=models.CASCADE, related_name="checkpoints")
@@ -30,6 +34,10 @@ class Checkpoint(models.Model):
     next = models.JSONField(default=list)
     #: task id -> [{"id", "value"}] that wait for a `command.resume`
     interrupts = models.JSONField(default=dict)
+    #: What a graph executes next, as LangGraph's API shows it: [{"id", "name", "interrupts", ...}]; null: no graph's.
+    tasks = models.JSONField(null=True, blank=True)
+    #: What LangGraph calls it, if that is not `id`: the checkpoint is a copy.
+    langgraph_id = models.UUIDField(null=True, blank=True, editable=False)
     metadata = models.JSONField(default=dict)
     created_at = models.DateTimeField(db_default=ClockTimestamp(), editable=False)
 

@@ -5,7 +5,8 @@ from typing import Any, Self
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
+from django.db.models.fields.json import KeyTextTransform
 
 from runs.models.fields import ClockTimestamp, NextRunSequence, new_id
 from runs.states import IN_FLIGHT, TERMINAL, CancelAction, DisconnectMode, MultitaskStrategy, OnCompletion, RunStatus
@@ -72,6 +73,10 @@ class Run(models.Model):
     #: The head when the first attempt was claimed; null with attempt >= 1: the thread was empty.
     base = models.ForeignKey("runs.Checkpoint", null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
     rolled_back_at = models.DateTimeField(null=True, blank=True)
+    #: checkpoint id -> {"next", "interrupts", "tasks"} of others' checkpoints before this run's tasks changed them.
+    overwritten = models.JSONField(default=dict, blank=True)
+    #: It was rolled back and LangGraph's tables hold nothing of it any more.
+    purged = models.BooleanField(default=False)
 
     #: Number of the latest attempt, and the fence token of whatever it writes.
     attempt = models.IntegerField(default=0)
@@ -98,6 +103,12 @@ class Run(models.Model):
     objects = RunQuerySet.as_manager()
 
     class Meta:
+        # Seeing runs is Django's `view_run`; what else operators may do is asked for one by one.
+        permissions = [
+            ("cancel_run", "Can cancel runs"),
+            ("retry_run", "Can retry runs"),
+            ("force_stop_run", "Can force stop runs: kill the process that executes one"),
+        ]
         constraints = [
             models.UniqueConstraint(fields=["thread"], condition=Q(leased=True), name="runs_run_one_lease"),
             models.UniqueConstraint(
@@ -144,10 +155,29 @@ class Run(models.Model):
             models.Index(fields=["thread", "sequence"], condition=_in_flight, name="runs_run_in_flight"),
             models.Index(fields=["thread", "-created_at", "-sequence"], name="runs_run_newest_of_thread"),
             models.Index(fields=["owner", "-created_at", "-sequence"], name="runs_run_newest_of_owner"),
+            # The console's lists: newest first of all, of a status, of an assistant, of a kind of error.
+            models.Index(fields=["-created_at", "-sequence"], name="runs_run_newest"),
+            models.Index(fields=["status", "-created_at", "-sequence"], name="runs_run_newest_of_status"),
+            models.Index(fields=["assistant", "-created_at", "-sequence"], name="runs_run_newest_of_name"),
+            models.Index(
+                KeyTextTransform("type", "error"),
+                F("created_at").desc(),
+                F("sequence").desc(),
+                condition=Q(error__isnull=False),
+                name="runs_run_newest_of_error",
+            ),
+            # What happened over the last hours is read from these alone (services/trends.py).
+            models.Index(fields=["finished_at"], include=["status", "started_at"], name="runs_run_finished"),
+            models.Index(fields=["started_at"], include=["created_at", "not_before"], name="runs_run_started"),
             models.Index(fields=["thread", "-finished_at"], name="runs_run_last_finished"),
             models.Index(fields=["worker"], condition=Q(leased=True), name="runs_run_held"),
             models.Index(fields=["timeout_at"], condition=Q(status=RunStatus.RUNNING), name="runs_run_deadline"),
             models.Index(fields=["deleted_at"], condition=Q(deleted_at__isnull=False), name="runs_run_deleted"),
+            models.Index(
+                fields=["rolled_back_at"],
+                condition=Q(rolled_back_at__isnull=False, purged=False),
+                name="runs_run_given_up",
+            ),
         ]
 
     def __str__(self) -> str:

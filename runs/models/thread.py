@@ -43,6 +43,9 @@ class Thread(models.Model):
             models.CheckConstraint(condition=Q(status__in=ThreadStatus.values), name="runs_thread_status_known"),
         ]
         indexes = [
+            # The console's lists: the latest changed of all, and of a status.
+            models.Index(fields=["-updated_at", "-id"], name="runs_thread_newest"),
+            models.Index(fields=["status", "-updated_at", "-id"], name="runs_thread_newest_of_status"),
             models.Index(fields=["owner", "-updated_at", "-id"], name="runs_thread_newest_of_owner"),
             models.Index(fields=["deleted_at"], condition=Q(deleted_at__isnull=False), name="runs_thread_deleted"),
         ]

@@ -9,7 +9,8 @@ from runs.actors import Actor
 from runs.locks import LockedThread, lock_thread
 from runs.models import Checkpoint, Thread
 from runs.models.fields import new_checkpoint_id
-from runs.services.history import lineage_ids
+from runs.services.graph_rows import copy_rows
+from runs.services.history import langgraph_ids, lineage_ids
 from runs.services.transition import move_head, refresh_thread
 
 
@@ -23,7 +24,9 @@ def copy_thread(*, thread_id: UUID, actor: Actor) -> Thread:
     source = lock_thread(thread_id, owner=actor.owner)
     thread = Thread.objects.create(owner=source.thread.owner, metadata=source.thread.metadata)
     copied = LockedThread(thread=thread, now=source.now, runs=[])
-    if (head := _copy_checkpoints(lineage_ids(source.thread.head_id), thread)) is not None:
+    lineage = lineage_ids(source.thread.head_id)
+    if (head := _copy_checkpoints(lineage, thread)) is not None:
+        copy_rows(source.thread.pk, thread.pk, langgraph_ids(lineage))
         move_head(copied, head)
         refresh_thread(copied)
     return Thread.objects.select_related("head").get(pk=thread.pk)
@@ -38,8 +41,10 @@ def _copy_checkpoints(newest_first: Sequence[UUID], thread: Thread) -> UUID | No
     table = Checkpoint._meta.db_table
     with connection.cursor() as cursor:
         cursor.execute(
-            f'INSERT INTO {table} (id, thread_id, parent_id, attempt, step, "values", next, interrupts, metadata) '  # noqa: S608 - our name
-            f'SELECT copy, %s, parent, 0, step, "values", next, interrupts, metadata FROM {table} '
+            f'INSERT INTO {table} (id, thread_id, parent_id, attempt, step, "values", next, interrupts, tasks, '  # noqa: S608 - our name
+            "metadata, langgraph_id) "
+            'SELECT copy, %s, parent, 0, step, "values", next, interrupts, tasks, metadata, coalesce(langgraph_id, id) '
+            f"FROM {table} "
             "JOIN unnest(%s::uuid[], %s::uuid[], %s::uuid[]) AS one (original, copy, parent) ON id = original",
             [thread.pk, originals, copies, [None, *copies[:-1]]],
         )

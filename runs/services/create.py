@@ -13,7 +13,7 @@ from runs import dispatch
 from runs.actors import Actor
 from runs.assistants import registry
 from runs.conf import runs_settings
-from runs.errors import CheckpointNotFound, InvalidRequest, OutcomeUnknown
+from runs.errors import CheckpointNotFound, InvalidRequest, NotRetryable, OutcomeUnknown, RunNotFound
 from runs.jsonvalues import check_storable
 from runs.locks import LockedThread, lock_thread
 from runs.models import Checkpoint, Run, Thread, new_id
@@ -46,6 +46,10 @@ class RunSpec:
     create_thread: bool = False
     thread_metadata: dict[str, Any] = field(default_factory=dict)
     on_completion: str = OnCompletion.KEEP
+    #: The run of the same thread that this one repeats.
+    retry_of: UUID | None = None
+    #: What the run's first event says.
+    reason: str = "created"
 
 
 @dataclass(frozen=True)
@@ -61,8 +65,8 @@ def create_run(*, thread_id: UUID, spec: RunSpec, actor: Actor, idempotency: Ide
     """Accept a run on the thread, all or nothing: strategy, displacement, insert, and the hand-over to Celery.
 
     Raises ThreadNotFound, ThreadBusy, QueueFull, ThreadDeleting, UnknownAssistant, UnsupportedStrategyError,
-    CheckpointNotFound, InvalidRequest, IdempotencyKeyReused, RunGone; nothing has changed then. Raises OutcomeUnknown
-    with the run's id when the database did not confirm the commit.
+    CheckpointNotFound, RunNotFound, NotRetryable, InvalidRequest, IdempotencyKeyReused, RunGone; nothing has changed
+    then. Raises OutcomeUnknown with the run's id when the database did not confirm the commit.
     """
     run = _build_run(thread_id, spec, actor)
     return _commit(lambda: [_admit(run, spec, actor, idempotency)])[0]
@@ -97,6 +101,7 @@ def _admit(run: Run, spec: RunSpec, actor: Actor, idempotency: Idempotency | Non
     if spec.create_thread:
         insert_thread(run.thread_id, actor, spec.thread_metadata)
     locked = lock_thread(run.thread_id, owner=actor.owner)
+    _check_retried(locked, spec)
     _check_checkpoint(locked, spec)
     displaced = admit(locked, run.multitask_strategy, new_run_id=run.pk, actor=actor)
     _insert(locked, run, spec, actor)
@@ -135,6 +140,7 @@ def _build_run(thread_id: UUID, spec: RunSpec, actor: Actor) -> Run:
         metadata=spec.metadata,
         kwargs=spec.kwargs,
         model_name=spec.model_name,
+        retry_of_id=spec.retry_of,
         max_attempts=defaults.MAX_ATTEMPTS if spec.max_attempts is None else spec.max_attempts,
         timeout_seconds=_time_limit(spec, assistant.timeout_seconds),
     )
@@ -167,6 +173,17 @@ def _time_limit(spec: RunSpec, of_assistant: float | None) -> float:
     return min(limit for limit in limits if limit is not None)
 
 
+def _check_retried(locked: LockedThread, spec: RunSpec) -> None:
+    """Under the lock, as everything that is decided: the run may be deleted meanwhile."""
+    if spec.retry_of is None:
+        return
+    retried = Run.objects.filter(pk=spec.retry_of, thread=locked.thread, deleted_at=None).only("status").first()
+    if retried is None:
+        raise RunNotFound
+    if not retried.is_terminal:
+        raise NotRetryable(f"Run {retried.pk} is {retried.status}: only a run that has ended can be retried.")
+
+
 def _check_checkpoint(locked: LockedThread, spec: RunSpec) -> None:
     checkpoint_id = spec.kwargs.get("checkpoint_id")
     if checkpoint_id is None:
@@ -182,7 +199,7 @@ def _insert(locked: LockedThread, run: Run, spec: RunSpec, actor: Actor) -> None
     if spec.after_seconds:
         run.not_before = locked.now + timedelta(seconds=spec.after_seconds)
     run.save(force_insert=True)
-    write_event(run, None, actor=actor, reason="created")
+    write_event(run, None, actor=actor, reason=spec.reason)
     locked.runs.append(run)
     _describe_thread(locked, run)
     refresh_thread(locked)

@@ -60,6 +60,14 @@ def lineage_ids(checkpoint_id: UUID | None) -> list[UUID]:
     return [checkpoint.pk for checkpoint in _lineage(checkpoint_id, None, {}, columns="c.id")]
 
 
+def langgraph_ids(checkpoint_ids: Sequence[UUID]) -> list[UUID]:
+    """What LangGraph calls these checkpoints, in the same order."""
+    copies = dict(
+        Checkpoint.objects.filter(pk__in=checkpoint_ids, langgraph_id__isnull=False).values_list("pk", "langgraph_id")
+    )
+    return [copies.get(one) or one for one in checkpoint_ids]
+
+
 def _lineage(
     checkpoint_id: UUID | None, limit: int | None, metadata: dict[str, Any], *, columns: str = "c.*"
 ) -> Sequence[Checkpoint]:

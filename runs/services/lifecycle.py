@@ -22,9 +22,13 @@ from runs.streaming import notify
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """How an attempt ended by itself: success with what is left to merge into the state, or error."""
+    """How an attempt ended by itself: success with what is left to merge into the state, or error.
+
+    `keeps_head`: what is to be done next is in the head already, also after success: a graph may wait for an answer.
+    """
 
     status: RunStatus
+    keeps_head: bool = False
     values: dict[str, Any] | None = None
     error: dict[str, Any] | None = None
 
@@ -109,7 +113,7 @@ def finish_run(
     locked, _ = found
     run = lock_attempt(run_id, attempt)
     locked.runs = [run if other.pk == run.pk else other for other in locked.runs]
-    if outcome.status == RunStatus.SUCCESS:
+    if outcome.status == RunStatus.SUCCESS and not outcome.keeps_head:
         _complete_state(locked, run, outcome.values)
     reported = report.columns() if report else {}
     change_status(

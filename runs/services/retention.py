@@ -9,6 +9,7 @@ from django.db.models import Exists, OuterRef, QuerySet
 from runs.conf import runs_settings
 from runs.locks import lock_old_keys, try_lock_keys, try_lock_thread
 from runs.models import Checkpoint, ClockTimestamp, Run, Thread
+from runs.services.graph_rows import remove_rows_of_run, remove_rows_of_thread
 from runs.services.sweep import for_each
 from runs.states import OnCompletion
 
@@ -38,6 +39,7 @@ def _remove_thread(thread_id: UUID) -> bool:
     Thread.objects.filter(pk=thread_id).update(head=None)
     Run.objects.filter(thread_id=thread_id).update(base=None)
     locked.thread.delete()
+    remove_rows_of_thread(thread_id)
     return True
 
 
@@ -53,6 +55,8 @@ def _remove_run(run: tuple[UUID, UUID]) -> bool:
     if not _unbind_keys(run_id) or try_lock_thread(thread_id) is None:
         return False
     _remove_given_up_checkpoints(run_id)
+    if Run.objects.filter(pk=run_id, rolled_back_at__isnull=False, purged=False).exists():
+        remove_rows_of_run(thread_id, run_id)
     removed, _ = Run.objects.filter(pk=run_id, leased=False, deleted_at__isnull=False).delete()
     return bool(removed)
 
@@ -61,6 +65,21 @@ def _remove_given_up_checkpoints(run_id: UUID) -> None:
     """Without their run nothing would say that they were given up, and they could be forked."""
     kept = Checkpoint.objects.forkable().filter(run_id=run_id)
     Checkpoint.objects.filter(run_id=run_id).exclude(pk__in=kept.values("pk")).delete()
+
+
+def purge_rolled_back_runs(limit: int = BATCH) -> int:
+    """Remove what LangGraph has stored of runs that were rolled back and are settled; it is invisible already."""
+    given_up = Run.objects.filter(rolled_back_at__isnull=False, purged=False, leased=False)
+    return for_each(given_up.values_list("pk", "thread_id")[:limit], _purge_run)
+
+
+@transaction.atomic(durable=True)
+def _purge_run(run: tuple[UUID, UUID]) -> bool:
+    run_id, thread_id = run
+    if try_lock_thread(thread_id) is None:
+        return False
+    remove_rows_of_run(thread_id, run_id)
+    return bool(Run.objects.filter(pk=run_id, purged=False).update(purged=True))
 
 
 def _unbind_keys(*run_ids: UUID) -> bool:

@@ -6,6 +6,7 @@ from runs import dispatch
 from runs.actors import Actor
 from runs.locks import LockedThread
 from runs.models import Run
+from runs.services.graph_checkpoints import put_back
 from runs.services.transition import change_status, move_head
 from runs.states import CancelAction, RunStatus
 
@@ -31,8 +32,14 @@ def stop_run(
         **columns,
     )
     if restores:
-        move_head(locked, run.base_id)
+        restore(locked, run)
     if run.leased:
         dispatch.interrupt_on_commit(run)
     else:
         dispatch.revoke_on_commit(run.pk)
+
+
+def restore(locked: LockedThread, run: Run) -> None:
+    """The state is what it was when the run began: the head, and what a graph's tasks had changed in it."""
+    put_back(run)
+    move_head(locked, run.base_id)

@@ -67,6 +67,8 @@ CASES: dict[tuple[str, str], Case] = {
     ("docs", "GET"): Case("public"),
     ("redoc", "GET"): Case("public"),
     ("ok", "GET"): Case("public"),
+    ("health-live", "GET"): Case("public"),
+    ("health-ready", "GET"): Case("public"),
     ("info", "GET"): Case("public"),
     ("assistant", "GET"): Case("mine"),
     ("assistant-search", "POST"): Case("mine", body=lambda world: {}),

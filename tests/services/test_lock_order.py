@@ -14,6 +14,7 @@ from runs.services.cancel import cancel_runs
 from runs.services.idempotency import Idempotency
 from runs.services.lifecycle import time_out_run
 from runs.services.progress import Report, report_progress
+from runs.services.retry import retry_run
 from runs.services.threads import delete_run, delete_thread, update_thread
 from runs.states import CancelAction, RunStatus
 from tests.support.factories import (
@@ -62,6 +63,7 @@ def executing() -> Run:
 SERVICES: dict[str, Callable[[Run], object]] = {
     "create": lambda run: create(run.thread),
     "create and displace": lambda run: create(run.thread, "rollback"),
+    "retry": lambda run: retry_run(run_id=cancel(run).pk, actor=SYSTEM),
     "hand back": leave,
     "hand back and claim": lambda run: leave(run) and claim(run),
     "checkpoint": lambda run: step(run, page=2),

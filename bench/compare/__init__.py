@@ -1,0 +1,1 @@
+"""Servers that speak the LangGraph API, measured side by side: `python -m bench.compare`."""

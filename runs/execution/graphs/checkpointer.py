@@ -1,0 +1,326 @@
+"""LangGraph's checkpointer bound to one attempt: it reads the thread's head and what led to it, and writes fenced.
+
+By the id of a checkpoint alone LangGraph would execute finished siblings again, start from what was rolled back where
+the head is null, and leave the memory of subgraphs behind.
+"""
+
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+from uuid import UUID
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import (
+    BaseCheckpointSaver,
+    ChannelVersions,
+    Checkpoint,
+    CheckpointMetadata,
+    CheckpointTuple,
+    DeltaChannelHistory,
+    get_checkpoint_id,
+)
+
+from runs.execution.graphs.rows import VisibleRows
+from runs.execution.graphs.scribe import scribe
+from runs.execution.graphs.snapshot import Graph, present_checkpoint, present_tasks, take_snapshot
+from runs.models import Run
+from runs.services.graph_checkpoints import put_checkpoint, put_elsewhere, put_tasks
+from runs.services.graph_rows import layer_of
+from runs.services.history import langgraph_ids, lineage_ids
+
+T = TypeVar("T")
+INTERNAL_TASK = "00000000-0000-0000-0000-000000000000"
+
+
+class Host(Protocol):
+    """The executor, as far as a checkpointer needs it."""
+
+    @property
+    def must_stop(self) -> bool:
+        """Whether the attempt has been told to stop."""
+
+    def persist(self, job: Callable[[], T]) -> T:
+        """Do the job on the executor's connection until the database has answered, or raise the interruption."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where an attempt starts: ids of checkpoints of the root graph, in LangGraph's words; null: an empty thread."""
+
+    #: Our name of the head, which a copy has another one for.
+    head: UUID | None
+    #: What a read without an id answers.
+    tip: str | None
+    #: The checkpoint to fork from, if the head has not moved since the run began.
+    fork: str | None
+    #: It and its ancestors.
+    lineage: tuple[str, ...]
+
+
+def find_start(run: Run, rows: VisibleRows) -> Start:
+    """Where this attempt of the run starts; reads only."""
+    head, forked = run.thread.head_id, run.kwargs.get("checkpoint_id")
+    start = UUID(forked) if forked is not None and head == run.base_id else None
+    names = [str(one) for one in langgraph_ids(lineage_ids(start or head))]
+    of_head = names if start is None else [str(one) for one in langgraph_ids(lineage_ids(head))]
+    tip = rows.latest_of(str(run.thread_id), of_head) if of_head else None
+    return Start(head, tip, None if start is None else names[0], tuple(names))
+
+
+class FencedCheckpointer(BaseCheckpointSaver[str]):
+    """The checkpointer of one attempt."""
+
+    def __init__(self, run: Run, graph: Graph, start: Start, rows: VisibleRows, host: Host) -> None:
+        super().__init__(serde=rows.serde)
+        self._run, self._graph, self._rows, self._host = run, graph, rows, host
+        self._thread = str(run.thread_id)
+        self._layer = layer_of(run)
+        self._tip, self._head = start.tip, start.head
+        self._roots: dict[str, None] = dict.fromkeys(start.lineage)
+        self._names = {start.tip: start.head}
+        #: The tip with what its tasks have written so far.
+        self._stored: CheckpointTuple | None = None
+
+    # Reading
+
+    def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        """The named checkpoint; without an id the head, or the latest in the namespace that led to it."""
+        return scribe.do(lambda: self._host.persist(lambda: self._get(config)))
+
+    async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        """The same for a graph in an event loop."""
+        return await scribe.ado(lambda: self._host.persist(lambda: self._get(config)))
+
+    def _get(self, config: RunnableConfig) -> CheckpointTuple | None:
+        namespace = config["configurable"].get("checkpoint_ns", "")
+        wanted = get_checkpoint_id(config) or (self._tip if namespace == "" else None)
+        if namespace == "" and wanted is None:
+            return None
+        found = self._rows.visible(self._thread, namespace, list(self._roots), checkpoint_id=wanted, limit=1)
+        return found[0] if found else None
+
+    def list(
+        self,
+        config: RunnableConfig | None,
+        *,
+        filter: dict[str, Any] | None = None,
+        before: RunnableConfig | None = None,
+        limit: int | None = None,
+    ) -> Iterator[CheckpointTuple]:
+        """The head and what led to it, in the config's namespace, the latest first."""
+        yield from scribe.do(lambda: self._host.persist(lambda: self._list(config, filter, before, limit)))
+
+    async def alist(
+        self,
+        config: RunnableConfig | None,
+        *,
+        filter: dict[str, Any] | None = None,
+        before: RunnableConfig | None = None,
+        limit: int | None = None,
+    ) -> AsyncIterator[CheckpointTuple]:
+        """The same for a graph in an event loop."""
+        for found in await scribe.ado(lambda: self._host.persist(lambda: self._list(config, filter, before, limit))):
+            yield found
+
+    def _list(
+        self,
+        config: RunnableConfig | None,
+        wanted: dict[str, Any] | None,
+        before: RunnableConfig | None,
+        limit: int | None,
+    ) -> "Sequence[CheckpointTuple]":
+        config = config or {"configurable": {}}
+        return self._rows.visible(
+            self._thread,
+            config["configurable"].get("checkpoint_ns", ""),
+            [*self._roots],
+            checkpoint_id=get_checkpoint_id(config),
+            before=None if before is None else get_checkpoint_id(before),
+            metadata=wanted,
+            limit=limit,
+        )
+
+    def get_delta_channel_history(
+        self, *, config: RunnableConfig, channels: Sequence[str]
+    ) -> Mapping[str, DeltaChannelHistory]:
+        """What a channel's value is made of."""
+        return scribe.do(lambda: self._host.persist(lambda: self._history(config, channels)))
+
+    async def aget_delta_channel_history(
+        self, *, config: RunnableConfig, channels: Sequence[str]
+    ) -> Mapping[str, DeltaChannelHistory]:
+        """The same for a graph in an event loop."""
+        return await scribe.ado(lambda: self._host.persist(lambda: self._history(config, channels)))
+
+    def _history(self, config: RunnableConfig, channels: Sequence[str]) -> Mapping[str, DeltaChannelHistory]:
+        if get_checkpoint_id(config) is None:
+            found = self._get(config)
+            if found is None:
+                return {channel: {"writes": []} for channel in channels}
+            config = found.config
+        return self._rows.get_delta_channel_history(config=config, channels=channels)
+
+    # Writing
+
+    def put(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+    ) -> RunnableConfig:
+        """Store a step; one of the root graph becomes the head. Raises the interruption if the attempt is fenced."""
+        return scribe.do(lambda: self._put(config, checkpoint, metadata, new_versions))
+
+    async def aput(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+    ) -> RunnableConfig:
+        """The same for a graph in an event loop."""
+        return await scribe.ado(lambda: self._put(config, checkpoint, metadata, new_versions))
+
+    def _put(
+        self, config: RunnableConfig, checkpoint: Checkpoint, metadata: CheckpointMetadata, versions: ChannelVersions
+    ) -> RunnableConfig:
+        config = self._named(config)
+
+        def store() -> RunnableConfig:
+            return self._rows.put(config, checkpoint, metadata, versions)
+
+        if config["configurable"].get("checkpoint_ns"):
+            self._know(metadata.get("parents", {}).get(""))
+            self._elsewhere(store)
+            return self._config(config, checkpoint["id"])
+        self._put_root(config, checkpoint, metadata, store)
+        return self._config(config, checkpoint["id"])
+
+    def _put_root(
+        self, config: RunnableConfig, checkpoint: Checkpoint, metadata: CheckpointMetadata, store: Callable[[], object]
+    ) -> None:
+        parent = config["configurable"].get("checkpoint_id")
+        merged: Any = {**metadata, **(config.get("metadata") or {})}
+        stored = CheckpointTuple(
+            self._config(config, checkpoint["id"]),
+            checkpoint,
+            merged,
+            None if parent is None else self._config(config, parent),
+            [],
+        )
+        snapshot = self._host.persist(lambda: take_snapshot(self._graph, stored, self._get))
+        row = present_checkpoint(snapshot, stored, self._our_name(parent))
+        run = self._run
+        self._host.persist(
+            lambda: put_checkpoint(
+                run_id=run.pk, thread_id=run.thread_id, attempt=run.attempt, checkpoint=row, store=store
+            )
+        )
+        self._tip, self._head, self._stored = checkpoint["id"], row.id, stored
+        self._know(checkpoint["id"])
+
+    def put_writes(
+        self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
+    ) -> None:
+        """Store what a task has written. Raises the interruption if the attempt is fenced."""
+        scribe.do(lambda: self._put_writes(config, writes, task_id, task_path))
+
+    async def aput_writes(
+        self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
+    ) -> None:
+        """The same for a graph in an event loop."""
+        await scribe.ado(lambda: self._put_writes(config, writes, task_id, task_path))
+
+    def head_for(self, layer: str, tip: str) -> tuple[CheckpointTuple | None, set[str]]:
+        """The head, and its tasks for which the run of this layer has stored something in an earlier attempt.
+
+        An answer by value that a task has taken is not there a second time: the task's next question would get it.
+        """
+
+        def read() -> tuple[CheckpointTuple | None, set[str]]:
+            own = self._rows.answered_by(self._thread, tip, layer)
+            return self._get(self._config({"configurable": {}}, tip)), own
+
+        return scribe.do(lambda: self._host.persist(read))
+
+    def _put_writes(
+        self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str
+    ) -> None:
+        if self._host.must_stop and any(channel == "__error__" for channel, _ in writes):
+            return  # the interruption is no error of the task's
+
+        def store() -> None:
+            self._rows.put_writes(config, writes, f"{task_id}{self._layer}", task_path)
+
+        configurable = config["configurable"]
+        is_of_tip = not configurable.get("checkpoint_ns") and configurable.get("checkpoint_id") == self._tip
+        if not is_of_tip or task_id == INTERNAL_TASK:
+            self._elsewhere(store)
+            return
+        self._put_tasks(writes, task_id, store)
+
+    def _put_tasks(self, writes: Sequence[tuple[str, Any]], task_id: str, store: Callable[[], object]) -> None:
+        """What the thread shows of its head changes, too."""
+        found = self._stored or self._host.persist(lambda: self._get(self._config({"configurable": {}}, self._tip)))
+        if found is None or self._head is None:
+            self._elsewhere(store)
+            return
+        kept = [one for one in found.pending_writes or [] if one[0] != task_id or not _replaces(one[1], writes)]
+        changed = found._replace(pending_writes=[*kept, *((task_id, channel, value) for channel, value in writes)])
+        interrupted = any(channel == "__interrupt__" for channel, _ in writes)
+        snapshot = self._host.persist(lambda: take_snapshot(self._graph, changed, self._get, subgraphs=interrupted))
+        run, head, tasks = self._run, self._head, present_tasks(snapshot.tasks)
+        self._host.persist(
+            lambda: put_tasks(
+                run_id=run.pk,
+                thread_id=run.thread_id,
+                attempt=run.attempt,
+                checkpoint_id=head,
+                tasks=tasks,
+                store=store,
+            )
+        )
+        self._stored = changed
+
+    def _elsewhere(self, store: Callable[[], object]) -> None:
+        run = self._run
+        self._host.persist(lambda: put_elsewhere(run_id=run.pk, attempt=run.attempt, store=store))
+
+    def _know(self, root: str | None) -> None:
+        if root is not None:
+            self._roots[root] = None
+
+    def _our_name(self, parent: str | None) -> UUID | None:
+        if parent is None:
+            return None
+        return self._names.get(parent) or UUID(parent)
+
+    def _config(self, config: RunnableConfig, checkpoint_id: str | None) -> RunnableConfig:
+        namespace = config["configurable"].get("checkpoint_ns", "")
+        return {
+            "configurable": {
+                "thread_id": self._thread,
+                "checkpoint_ns": namespace,
+                "checkpoint_id": checkpoint_id,
+            }
+        }
+
+    def _named(self, config: RunnableConfig) -> RunnableConfig:
+        """Every row says which run it is of, whatever the graph has made of the config."""
+        named = {"run_id": str(self._run.pk), "run_attempt": self._run.attempt}
+        return {**config, "metadata": {**(config.get("metadata") or {}), **named}}
+
+    # What LangGraph asks besides
+
+    def get_next_version(self, current: Any, channel: None) -> str:
+        """The version of a channel after this one."""
+        return self._rows.get_next_version(current, channel)
+
+    def delete_thread(self, thread_id: str) -> None:
+        """Threads are deleted by the server."""
+        raise NotImplementedError("Delete the thread through the API.")
+
+
+def _replaces(channel: str, writes: Sequence[tuple[str, Any]]) -> bool:
+    return any(channel == other for other, _ in writes)

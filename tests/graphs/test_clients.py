@@ -1,0 +1,205 @@
+"""Graphs over HTTP, with LangGraph's own clients: nothing but the address differs."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langgraph.pregel.remote import RemoteGraph
+from langgraph_sdk import get_sync_client
+
+from project.local.running import RunningServer, running_server
+
+PROJECT = Path(__file__).parent.parent / "support" / "project" / "langgraph.json"
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """As `make up` starts it, with the project's graphs."""
+    environment = {"RUNYARD_CONFIG": str(PROJECT)}
+    with running_server(tmp_path_factory.mktemp("live"), environment=environment) as server:
+        yield server
+
+
+@pytest.fixture
+def sdk(live: RunningServer) -> Iterator[Any]:
+    """The client of the one who has the key."""
+    with get_sync_client(url=live.url, api_key=live.api_key) as client:
+        yield client
+
+
+@pytest.fixture
+def thread_id(sdk: Any) -> str:
+    """A new thread."""
+    return str(sdk.threads.create()["thread_id"])
+
+
+def stream(sdk: Any, thread_id: str, graph: str, given: Any, **options: Any) -> list[tuple[str, Any]]:
+    """Every frame but `metadata` and `end`."""
+    parts = sdk.runs.stream(thread_id, graph, input=given, **options)
+    return [(part.event, part.data) for part in parts if part.event not in ("metadata", "end")]
+
+
+def test_wait(sdk: Any, thread_id: str) -> None:
+    """The final values."""
+    assert sdk.runs.wait(thread_id, "echo", input={"text": "hi"}) == {"text": "hi", "log": ["echo hi"]}
+
+
+def test_values_updates_custom(sdk: Any, thread_id: str) -> None:
+    """In the order in which they happen: custom, updates, values for each step."""
+    frames = stream(sdk, thread_id, "slow", {"n": 2, "tag": "A"}, stream_mode=["values", "updates", "custom"])
+    assert frames == [
+        ("values", {"n": 2, "tag": "A", "log": []}),
+        ("custom", {"step": 0, "tag": "A"}),
+        ("updates", {"step": {"log": ["A:0"]}}),
+        ("values", {"n": 2, "tag": "A", "log": ["A:0"]}),
+        ("custom", {"step": 1, "tag": "A"}),
+        ("updates", {"step": {"log": ["A:1"]}}),
+        ("values", {"n": 2, "tag": "A", "log": ["A:0", "A:1"]}),
+    ]
+
+
+QUESTION = {"messages": [{"role": "user", "content": "count"}]}
+
+
+def test_messages_tuple(sdk: Any, thread_id: str) -> None:
+    """Tokens, each with what made it, under the event `messages`."""
+    frames = stream(sdk, thread_id, "chat", QUESTION, stream_mode="messages-tuple")
+    assert {event for event, _ in frames} == {"messages"}
+    chunks = [data[0] for _, data in frames]
+    assert "".join(chunk["content"] for chunk in chunks) == "one two three"
+    assert {chunk["type"] for chunk in chunks} == {"AIMessageChunk"}
+    assert frames[0][1][1]["langgraph_node"] == "model"
+    assert chunks[-1]["chunk_position"] == "last"
+
+
+def test_messages(sdk: Any, thread_id: str) -> None:
+    """The message as far as it is, each time."""
+    frames = stream(sdk, thread_id, "chat", QUESTION, stream_mode="messages")
+    assert frames[0][0] == "messages/metadata"
+    partial = [data[0] for event, data in frames if event == "messages/partial"]
+    assert [one["content"] for one in partial][:3] == ["one", "one ", "one two"]
+    assert partial[-1]["content"] == "one two three"
+    assert {one["type"] for one in partial} == {"ai"}
+
+
+def test_tasks_checkpoints_debug(sdk: Any, thread_id: str) -> None:
+    """With the members that clients of LangGraph's server find in them."""
+    frames = stream(sdk, thread_id, "echo", {"text": "hi"}, stream_mode=["tasks", "checkpoints", "debug"])
+    tasks = [data for event, data in frames if event == "tasks"]
+    assert (tasks[0]["name"], tasks[0]["input"]["text"]) == ("echo", "hi")
+    assert (tasks[1]["error"], tasks[1]["result"], tasks[1]["interrupts"]) == (None, {"log": ["echo hi"]}, [])
+    last = [data for event, data in frames if event == "checkpoints"][-1]
+    assert last["values"] == {"text": "hi", "log": ["echo hi"]}
+    assert last["next"] == []
+    assert last["checkpoint"]["checkpoint_id"] == sdk.threads.get_state(thread_id)["checkpoint"]["checkpoint_id"]
+    kinds = [data["type"] for event, data in frames if event == "debug"]
+    assert kinds == ["checkpoint", "checkpoint", "task", "task_result", "checkpoint"]
+
+
+def test_events(sdk: Any, thread_id: str) -> None:
+    """LangChain's events, and the other modes beside them."""
+    frames = stream(sdk, thread_id, "chat", QUESTION, stream_mode=["events", "values"])
+    names = [data["event"] for event, data in frames if event == "events"]
+    assert names[0] == "on_chain_start"
+    assert "on_chat_model_stream" in names
+    assert [data for event, data in frames if event == "values"][-1]["messages"][-1]["content"] == "one two three"
+
+
+def test_subgraphs(sdk: Any, thread_id: str) -> None:
+    """Frames of a subgraph are named by where it is."""
+    frames = stream(sdk, thread_id, "parent", {"log": []}, stream_mode="updates", stream_subgraphs=True)
+    assert [event.split(":")[0] for event, _ in frames] == ["updates", "updates|child", "updates"]
+    assert frames[1][1] == {"inner": {"inner": ["child"]}}
+
+
+def test_error(sdk: Any, thread_id: str) -> None:
+    """The last frame says what was raised."""
+    assert stream(sdk, thread_id, "boom", {"msg": "kaput"})[-1][0] == "error"
+    with pytest.raises(Exception, match="ValueError: kaput"):
+        sdk.runs.wait(thread_id, "boom", input={"msg": "kaput"})
+
+
+def test_human_in_the_loop(sdk: Any, thread_id: str) -> None:
+    """The question is in the stream, in the thread and in its state; the answer goes on."""
+    frames = stream(sdk, thread_id, "hitl", {"question": "yes?"}, stream_mode=["values", "updates"])
+    (asked,) = [data["__interrupt__"] for event, data in frames if event == "updates"]
+    assert asked[0]["value"] == {"question": "yes?"}
+    assert frames[-1][1]["__interrupt__"] == asked
+    thread = sdk.threads.get(thread_id)
+    assert thread["status"] == "interrupted"
+    assert [one["value"] for one in thread["interrupts"].values().__iter__().__next__()] == [{"question": "yes?"}]
+    state = sdk.threads.get_state(thread_id)
+    assert (state["next"], state["tasks"][0]["interrupts"][0]["id"]) == (["ask"], asked[0]["id"])
+    answered = sdk.runs.wait(thread_id, "hitl", command={"resume": {asked[0]["id"]: "yes!"}})
+    assert answered == {"question": "yes?", "answer": "yes!"}
+
+
+def test_state_history_and_fork(sdk: Any, thread_id: str) -> None:
+    """As LangGraph's: newest first, and any of them can be gone on from."""
+    sdk.runs.wait(thread_id, "slow", input={"n": 2, "tag": "A"})
+    history = sdk.threads.get_history(thread_id)
+    assert [state["values"].get("log") for state in history] == [["A:0", "A:1"], ["A:0"], [], []]
+    assert [state["metadata"]["source"] for state in history] == ["loop", "loop", "loop", "input"]
+    assert [state["next"] for state in history] == [[], ["step"], ["step"], ["__start__"]]
+    forked = sdk.runs.wait(thread_id, "slow", checkpoint_id=history[1]["checkpoint"]["checkpoint_id"])
+    assert forked["log"] == ["A:0", "A:1"]
+    assert len(sdk.threads.get_history(thread_id)) == 5
+
+
+def test_update_state(sdk: Any, thread_id: str) -> None:
+    """Reducers apply, edges of the node are followed, and what cannot be done is said."""
+    sdk.runs.wait(thread_id, "slow", input={"n": 3, "tag": "A"}, interrupt_after=["step"])
+    made = sdk.threads.update_state(thread_id, {"log": ["by hand"]}, as_node="step")
+    state = sdk.threads.get_state(thread_id)
+    assert state["checkpoint"]["checkpoint_id"] == made["checkpoint"]["checkpoint_id"]
+    assert (state["values"]["log"], state["next"]) == (["A:0", "by hand"], ["step"])
+    assert state["metadata"]["source"] == "update"
+    assert len(sdk.runs.list(thread_id)) == 1
+    assert sdk.runs.wait(thread_id, "slow", input=None)["log"] == ["A:0", "by hand", "A:2"]
+    with pytest.raises(Exception, match="no_such_node"):
+        sdk.threads.update_state(thread_id, {"log": []}, as_node="no_such_node")
+    sdk.threads.update_state(thread_id, None, as_node="step")
+    assert sdk.threads.get_state(thread_id)["values"]["log"] == ["A:0", "by hand", "A:2"]
+
+
+def test_copy_waits_for_the_same_answer(sdk: Any, thread_id: str) -> None:
+    """A copied thread has the state, the history and the open question; what happens to one does not touch the other."""
+    sdk.runs.wait(thread_id, "hitl", input={"question": "yes?"})
+    copy = sdk.threads.copy(thread_id)["thread_id"]
+    assert sdk.threads.get_state(copy)["values"] == {"question": "yes?"}
+    assert sdk.runs.wait(copy, "hitl", command={"resume": "copy"})["answer"] == "copy"
+    assert sdk.threads.get_state(thread_id)["values"] == {"question": "yes?"}
+    assert sdk.runs.wait(thread_id, "hitl", command={"resume": "original"})["answer"] == "original"
+
+
+def test_deleted_id_starts_empty(sdk: Any, thread_id: str) -> None:
+    """A thread with an id used before knows nothing of the former."""
+    sdk.runs.wait(thread_id, "echo", input={"text": "old"})
+    sdk.threads.delete(thread_id)
+
+    def again() -> Any:
+        try:
+            return sdk.threads.create(thread_id=thread_id)
+        except Exception as error:
+            assert "deleted" in str(error)
+            return None
+
+    from tests.support.ledger import wait_until
+
+    wait_until(again, "the former thread to be gone")
+    assert sdk.runs.wait(thread_id, "echo", input={"text": "new"})["log"] == ["echo new"]
+
+
+def test_remote_graph(live: RunningServer, thread_id: str) -> None:
+    """LangGraph's own stand-in for a graph elsewhere."""
+    remote = RemoteGraph("slow", url=live.url, api_key=live.api_key)
+    config: Any = {"configurable": {"thread_id": thread_id}}
+    assert remote.invoke({"n": 1, "tag": "R"}, config)["log"] == ["R:0"]
+    assert list(remote.stream({"n": 2, "tag": "R"}, config, stream_mode="updates")) == [{"step": {"log": ["R:1"]}}]
+    assert remote.get_state(config).values["log"] == ["R:0", "R:1"]
+    remote.update_state(config, {"log": ["by hand"]}, as_node="step")
+    assert [state.values.get("log") for state in remote.get_state_history(config)][:2] == [
+        ["R:0", "R:1", "by hand"],
+        ["R:0", "R:1"],
+    ]

@@ -1,0 +1,145 @@
+"""Graphs that spend time until the test lets them go on, and say in the ledger what they do."""
+
+import asyncio
+import operator
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any, TypedDict
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.graph import START, StateGraph
+from langgraph.types import interrupt
+
+from tests.support.ledger import BEAT_SECONDS, gate_is_open, note
+
+
+class Log(TypedDict, total=False):
+    log: Annotated[list[str], operator.add]
+    tag: str
+
+
+@contextmanager
+def _present(config: RunnableConfig, what: str) -> Iterator[str]:
+    """Notes when a node begins and when it has left, however it leaves."""
+    run, attempt = config["metadata"]["run_id"], 0
+    note(run, attempt, f"start {what}")
+    try:
+        yield run
+    except BaseException as error:
+        note(run, attempt, f"{type(error).__name__} in {what}")
+        raise
+    finally:
+        note(run, attempt, f"left {what}")
+
+
+def _wait(run: str, gate: str) -> None:
+    while not gate_is_open(gate):
+        note(run, 0, "beat")
+        time.sleep(BEAT_SECONDS)
+
+
+def first(state: Log, config: RunnableConfig) -> dict[str, Any]:
+    """A step that is over at once."""
+    with _present(config, "first"):
+        return {"log": [f"{state.get('tag', '')}:first"]}
+
+
+def work(state: Log, config: RunnableConfig) -> dict[str, Any]:
+    """A step that takes until the gate named like the run is open."""
+    with _present(config, "work") as run:
+        _wait(run, run)
+    return {"log": [f"{state.get('tag', '')}:work"]}
+
+
+async def awork(state: Log, config: RunnableConfig) -> dict[str, Any]:
+    """The same, awaiting."""
+    with _present(config, "work") as run:
+        while not gate_is_open(run):
+            note(run, 0, "beat")
+            await asyncio.sleep(BEAT_SECONDS)
+    return {"log": [f"{state.get('tag', '')}:work"]}
+
+
+def beside(state: Log, config: RunnableConfig) -> dict[str, Any]:
+    """Another step that takes as long."""
+    with _present(config, "beside") as run:
+        _wait(run, run)
+    return {"log": [f"{state.get('tag', '')}:beside"]}
+
+
+async def ahello(state: Log) -> dict[str, Any]:
+    """Only there so that the graph needs an event loop."""
+    return {}
+
+
+def _sequence(*nodes: tuple[str, Any]) -> Any:
+    return StateGraph(Log).add_sequence(list(nodes)).add_edge(START, nodes[0][0])
+
+
+sync_graph = _sequence(("first", first), ("work", work)).compile()
+async_graph = _sequence(("first", first), ("work", awork)).compile()
+mixed_graph = _sequence(("first", first), ("hello", ahello), ("work", work)).compile()
+parallel_graph = (
+    _sequence(("first", first), ("work", work)).add_node("beside", beside).add_edge("first", "beside").compile()
+)
+
+
+def quick(state: Log, config: RunnableConfig) -> dict[str, Any]:
+    """A sibling that is over at once."""
+    with _present(config, "quick"):
+        return {"log": [f"{state.get('tag', '')}:quick"]}
+
+
+#: One of two siblings finishes before the other.
+siblings = (
+    StateGraph(Log)
+    .add_node("quick", quick)
+    .add_node("work", work)
+    .add_edge(START, "quick")
+    .add_edge(START, "work")
+    .compile()
+)
+
+
+class Asking(Log, total=False):
+    answers: Annotated[list[str], operator.add]
+
+
+def ask(state: Asking, config: RunnableConfig) -> dict[str, Any]:
+    """Two questions in one node."""
+    with _present(config, "ask"):
+        return {"answers": [interrupt("first?"), interrupt("second?")]}
+
+
+asking = StateGraph(Asking).add_node("first", first).add_node("ask", ask).add_node("work", work)
+asking = asking.add_edge(START, "first").add_edge("first", "ask").add_edge("ask", "work").compile()
+
+
+class Memory(TypedDict, total=False):
+    seen: Annotated[list[str], operator.add]
+
+
+remember = (
+    StateGraph(Memory).add_node("see", lambda state: {"seen": ["!"]}).add_edge(START, "see").compile(checkpointer=True)
+)
+
+
+class Remembering(Log, total=False):
+    count: int
+
+
+def call(state: Remembering, config: RunnableConfig) -> dict[str, Any]:
+    """Asks the subgraph how much it remembers."""
+    return {"count": len(remember.invoke({"seen": [state.get("tag", "")]}, config)["seen"])}
+
+
+#: A subgraph with a memory of its own, then a step that takes time.
+memory = (
+    StateGraph(Remembering)
+    .add_node("call", call)
+    .add_node("work", work)
+    .add_edge(START, "call")
+    .add_edge("call", "work")
+    .compile()
+)

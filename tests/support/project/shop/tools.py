@@ -1,0 +1,3 @@
+"""What the agent beside imports relatively."""
+
+PRICE = 3

@@ -120,7 +120,7 @@ def no_claim() -> None:
     from runs.execution import attempt
     from runs.models import Run
 
-    claim = attempt.claim_run
+    claim = attempt.claim_run  # type: ignore[attr-defined]
 
     def take(*, run_id: UUID, worker_id: UUID) -> Run | None:
         return claim(run_id=run_id, worker_id=worker_id) or Run.objects.select_related("thread").get(pk=run_id)

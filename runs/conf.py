@@ -58,13 +58,13 @@ class RunsSettings:
     IDEMPOTENCY_SECONDS: float = 24 * 3600.0
     #: Largest request body, in bytes.
     MAX_BODY_BYTES: int = 4 * 1024 * 1024
-    #: How long a publish to the broker may take before it is left to the scheduler.
-    PUBLISH_TIMEOUT_SECONDS: float = 1.0
+    #: How long a publish to the broker may take; a create waits for it once, when the broker has just gone.
+    PUBLISH_TIMEOUT_SECONDS: float = 0.2
     #: Frames that a run's live stream retains, about.
     STREAM_MAX_FRAMES: int = 10_000
     #: How long a live stream is kept after its last frame; what is kept afterwards is in PostgreSQL.
     STREAM_TTL_SECONDS: float = 24 * 3600.0
-    #: After a failed publish nothing is published for this long; the scheduler catches up.
+    #: After a failed publish nothing is published for this long; then what was kept is, off every request.
     PUBLISH_BREAK_SECONDS: float = 5.0
     #: Where the processes of one machine leave heartbeats and counters for each other; "": a temporary directory.
     STATE_DIR: str = ""

@@ -7,7 +7,7 @@ and the lease renewal do what a lost one left undone.
 import logging
 import os
 import threading
-import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -27,44 +27,82 @@ INTERRUPT_RUN = "interrupt_run"
 FORCE_STOP_RUN = "force_stop_run"
 MESSENGER = "runs-messenger"
 _MAX_WAITING_BROADCASTS = 1000
+#: Messages that wait for the end of a break; beyond it the oldest are left to the scheduler.
+_MAX_KEPT = 1000
 
 
 class _Breaker:
     """After a failure, do not even try for a while: a broker that is away must not slow every request down.
 
-    When the break is over one caller tries, and the others go on as before until it has succeeded.
+    What was to be published is kept, and sent from a thread of its own when the break is over: so the first request
+    of an outage waits for PUBLISH_TIMEOUT_SECONDS, and no other pays for the question whether the broker is back.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._open_until: float | None = None
+        self._is_open = False
+        self._kept: deque[tuple[str, Callable[[], Any]]] = deque(maxlen=_MAX_KEPT)
+        self._probe: threading.Timer | None = None
 
-    def call(self, what: str, send: Callable[[], Any]) -> None:
-        """Send, unless the break lasts. Never raises."""
-        if not self._may_try():
-            return
+    def call(self, what: str, send: Callable[[], Any], *, keep: bool = False) -> None:
+        """Send, unless the break lasts; `keep`: then send it afterwards. Never raises."""
+        with self._lock:
+            if self._is_open:
+                self._keep(what, send, keep)
+                return
         try:
             send()
         except Exception:
-            self._open_until = time.monotonic() + runs_settings().PUBLISH_BREAK_SECONDS
-            logger.warning(
-                "%s was not sent; the scheduler and the lease renewal will make up for it", what, exc_info=True
-            )
-        else:
-            self.close()
+            _log_failure(what)
+            with self._lock:
+                self._keep(what, send, keep)
+                self._open()
 
     def close(self) -> None:
-        """End the break: the broker answers."""
-        self._open_until = None
-
-    def _may_try(self) -> bool:
+        """End the break and forget what was kept."""
         with self._lock:
-            if self._open_until is None:
-                return True
-            if time.monotonic() < self._open_until:
-                return False
-            self._open_until = time.monotonic() + runs_settings().PUBLISH_BREAK_SECONDS
-            return True
+            self._is_open = False
+            self._kept.clear()
+            if self._probe is not None:
+                self._probe.cancel()
+
+    def _keep(self, what: str, send: Callable[[], Any], keep: bool) -> None:
+        if keep:
+            self._kept.append((what, send))
+
+    def _open(self) -> None:
+        if self._is_open:
+            return
+        self._is_open = True
+        self._probe = threading.Timer(runs_settings().PUBLISH_BREAK_SECONDS, self._send_kept)
+        self._probe.name, self._probe.daemon = f"{MESSENGER}-probe", True
+        self._probe.start()
+
+    def _send_kept(self) -> None:
+        """The break is over: send what was kept, in order. The first failure begins another break."""
+        while (kept := self._next_kept()) is not None:
+            what, send = kept
+            try:
+                send()
+            except Exception:
+                _log_failure(what)
+                with self._lock:
+                    self._kept.appendleft(kept)
+                    self._is_open = False
+                    self._open()
+                return
+
+    def _next_kept(self) -> tuple[str, Callable[[], Any]] | None:
+        """None: everything was sent, and from now on everybody sends again."""
+        with self._lock:
+            if self._kept:
+                return self._kept.popleft()
+            self._is_open = False
+            return None
+
+
+def _log_failure(what: str) -> None:
+    logger.warning("%s was not sent; the scheduler and the lease renewal will make up for it", what, exc_info=True)
 
 
 class _Messenger:
@@ -105,7 +143,7 @@ os.register_at_fork(after_in_child=_begin_anew)
 
 
 def broker_is_back() -> None:
-    """Whoever knows that the broker answers again ends the break, so that the next publish is not swallowed."""
+    """Whoever knows that the broker answers again ends the break. What was kept is theirs to publish anew."""
     _breaker.close()
 
 
@@ -120,7 +158,7 @@ def publish_on_commit(run: Run) -> None:
         argsrepr=f"(run {run.pk})",
         kwargsrepr=repr(details),
     )
-    transaction.on_commit(partial(_breaker.call, f"run {run.pk}", send), robust=True)
+    transaction.on_commit(partial(_breaker.call, f"run {run.pk}", send, keep=True), robust=True)
 
 
 def interrupt_on_commit(run: Run) -> None:

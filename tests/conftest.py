@@ -61,7 +61,7 @@ def django_db_setup(django_db_setup: None) -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def closed_breaker(monkeypatch: pytest.MonkeyPatch) -> None:
+def closed_breaker(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A publish, or a wake, that failed in one test must not silence the next."""
     from runs import dispatch
     from runs.streaming import notify
@@ -69,3 +69,5 @@ def closed_breaker(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(dispatch, "_breaker", dispatch._Breaker())
     monkeypatch.setattr(notify, "_breaker", Breaker())
+    yield
+    dispatch._breaker.close()

@@ -19,6 +19,8 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 TIMEOUT_SECONDS = 1.0
 CONNECT_SECONDS = 0.25
+#: How long a request that has committed waits for its wake; with RUNS["PUBLISH_TIMEOUT_SECONDS"] at most 0.3 s.
+HINT_SECONDS = 0.1
 READ_SECONDS = 5.0
 READ_CONNECTIONS = 16
 BREAK_SECONDS = 2.0
@@ -26,12 +28,22 @@ BREAK_SECONDS = 2.0
 
 @lru_cache(maxsize=1)
 def writer() -> redis.Redis:
-    """The connection pool of this process for commands that answer at once."""
+    """The connection pool of this process for an executor's frames."""
+    return _bounded(TIMEOUT_SECONDS, CONNECT_SECONDS)
+
+
+@lru_cache(maxsize=1)
+def hinter() -> redis.Redis:
+    """The connection pool of this process for wakes and end markers, which are sent while a request waits."""
+    return _bounded(HINT_SECONDS, HINT_SECONDS)
+
+
+def _bounded(seconds: float, to_connect: float) -> redis.Redis:
     return redis.Redis.from_url(
         redis_url(),
         decode_responses=True,
-        socket_timeout=TIMEOUT_SECONDS,
-        socket_connect_timeout=CONNECT_SECONDS,
+        socket_timeout=seconds,
+        socket_connect_timeout=to_connect,
         retry=Retry(NoBackoff(), 0),
     )
 
@@ -86,3 +98,4 @@ class Breaker:
 
 
 os.register_at_fork(after_in_child=writer.cache_clear)
+os.register_at_fork(after_in_child=hinter.cache_clear)

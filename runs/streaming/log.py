@@ -10,7 +10,7 @@ import redis
 import redis.asyncio
 
 from runs.conf import runs_settings
-from runs.streaming.connection import writer
+from runs.streaming.connection import hinter, writer
 from runs.streaming.frames import END, Frame, Place
 
 _EVENT, _DATA = "e", "d"
@@ -67,11 +67,11 @@ def append_end(run_id: UUID, attempt: int, *, error: Any = None, last: int | Non
     data = json.dumps({"error": error, "last": last})
     place = str(Place(attempt, END))
     try:
-        writer().xadd(key(run_id), {_EVENT: "end", _DATA: data}, id=place)
+        hinter().xadd(key(run_id), {_EVENT: "end", _DATA: data}, id=place)
     except redis.ResponseError as refusal:
         if "equal or smaller" not in str(refusal):
             raise
-    pipeline = writer().pipeline(transaction=False)
+    pipeline = hinter().pipeline(transaction=False)
     if ttl := _ttl():
         pipeline.pexpire(key(run_id), ttl)
     pipeline.publish(channel(run_id), END_OF_STREAM)
@@ -80,7 +80,7 @@ def append_end(run_id: UUID, attempt: int, *, error: Any = None, last: int | Non
 
 def wake(run_id: UUID, thread_id: UUID, status: str) -> None:
     """Tell whoever watches the run or its thread to look again."""
-    pipeline = writer().pipeline(transaction=False)
+    pipeline = hinter().pipeline(transaction=False)
     pipeline.publish(channel(run_id), status)
     pipeline.publish(thread_channel(thread_id), "")
     pipeline.execute()

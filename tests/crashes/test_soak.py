@@ -1,8 +1,6 @@
 """Everything at once: runs of all strategies, cancels, and SIGKILLs at random, as clients of the API see it."""
 
-import os
 import random
-import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -74,27 +72,44 @@ def work(caller: Caller, todo: list[random.Random], threads: list[str]) -> list[
 
 def kill_at_random(stack: Stack, count: int) -> int:
     """SIGKILL so many workers, children and schedulers, one after the other, and start the dead anew."""
-    chance = random.Random(count)
-    for _ in range(count):
+    chance, killed = random.Random(count), 0
+    while killed < count:
         stack.mend(workers=2)
-        kind = chance.choice(["worker", "child", "child", "scheduler"])
-        if kind == "scheduler":
-            chance.choice(stack.schedulers).kill()
-            continue
-        living = [worker for worker in stack.workers if worker.is_ready()]
-        worker = chance.choice(living)
-        if kind == "worker":
-            worker.kill()
-        elif children := sorted(worker.children()):
-            kill_child(chance.choice(children))
-    return count
+        killed += kill_one(stack, chance)
+    return killed
 
 
-def kill_child(pid: int) -> None:
-    """And wait until its parent has seen it."""
-    process = psutil.Process(pid)
-    os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE, "the child to be dead")
+def kill_one(stack: Stack, chance: random.Random) -> bool:
+    """Whether there was somebody to kill: a child that was chosen may have gone by itself."""
+    kind = chance.choice(["worker", "child", "child", "scheduler"])
+    if kind == "scheduler":
+        chance.choice(stack.schedulers).kill()
+        return True
+    worker = chance.choice([worker for worker in stack.workers if worker.is_ready()])
+    if kind == "worker":
+        worker.kill()
+        return True
+    children = sorted(worker.children())
+    return bool(children) and kill_child(chance.choice(children))
+
+
+def kill_child(pid: int) -> bool:
+    """Wait until its parent has seen it; False if it had gone before."""
+    try:
+        process = psutil.Process(pid)
+        process.kill()
+    except psutil.NoSuchProcess:
+        return False
+    wait_until(lambda: is_dead(process), "the child to be dead")
+    return True
+
+
+def is_dead(process: psutil.Process) -> bool:
+    """Whether it has gone, or waits for its parent to see it."""
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def check_ends(ended: list[dict[str, Any]]) -> None:

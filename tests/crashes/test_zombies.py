@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
@@ -17,7 +18,7 @@ from tests.support import crash_points
 from tests.support.engines import SessionEngines
 from tests.support.factories import make_run, make_thread
 from tests.support.ledger import entries, open_gate, wait_for_entry, wait_until
-from tests.support.outages import family, standing_still, still_postgres, stop_postgres, wait_out
+from tests.support.outages import family, postgres_away, standing_still, still_postgres, stop_postgres, wait_out
 from tests.support.scale import rounds
 from tests.support.stack import SHORT, Stack
 from tests.support.stage import empty_queue, head_values, wait_for_status
@@ -127,10 +128,7 @@ def test_an_outage_of_the_database_restarts_nobody(
     runs = start_busybodies(stack)
     outage(engines)
     wait_until(partial(all_go_on, runs, time.time()), "the runs to go on", PATIENCE_SECONDS)
-    for run in runs:
-        open_gate(run.pk)
-    ended = [wait_for_status(run.pk, RunStatus.SUCCESS, PATIENCE_SECONDS) for run in runs]
-    assert [(run.attempt, run.crashes) for run in ended] == [(1, 0)] * len(runs)
+    assert end_all(runs) == [(1, 0)] * len(runs)
 
 
 def start_busybodies(stack: Stack) -> list[Run]:
@@ -152,17 +150,38 @@ def goes_on(run: Run, since: float) -> bool:
     return latest is not None and latest.created_at.timestamp() > since
 
 
-def test_a_scheduler_that_buries_at_once_restarts_runs(db: None, engines: SessionEngines) -> None:
-    """The control: who reconnects first wins, and it is often the scheduler."""
+def test_workers_that_are_late_after_an_outage_are_not_buried(stack: Stack, engines: SessionEngines) -> None:
+    """The scheduler is there first, and waits for them."""
+    runs = start_busybodies(stack)
+    be_late(stack, engines, lambda: wait_out(LEASE / 3))
+    wait_until(partial(all_go_on, runs, time.time()), "the runs to go on", PATIENCE_SECONDS)
+    assert end_all(runs) == [(1, 0)] * len(runs)
+
+
+def test_a_scheduler_that_buries_at_once_restarts_them_all(db: None, engines: SessionEngines) -> None:
+    """The control: the same outage, and the same workers that come late."""
     empty_queue()
-    with Stack(workers=2, runs={"SWEEP_SECONDS": 0.02}, RUNYARD_TEST_HASTE="1") as stack:
+    with Stack(workers=2, RUNYARD_TEST_HASTE="1") as stack:
         runs = start_busybodies(stack)
-        for _ in range(10):
-            stop_postgres(engines, 2 * LEASE)
-            wait_until(partial(all_go_on, runs, time.time()), "the runs to go on", PATIENCE_SECONDS)
-            if Run.objects.filter(pk__in=[run.pk for run in runs], attempt__gt=1).exists():
-                break
+        living = Worker.objects.filter(buried_at=None)
+        be_late(stack, engines, lambda: wait_until(lambda: not living.exists(), "all to be buried"))
         for run in runs:
-            open_gate(run.pk)
-        ended = [wait_for_status(run.pk, RunStatus.SUCCESS, PATIENCE_SECONDS) for run in runs]
-        assert max(run.attempt for run in ended) > 1
+            wait_for_entry(run.pk, "start", attempt=2)
+        assert [attempt > 1 and crashes > 0 for attempt, crashes in end_all(runs)] == [True] * len(runs)
+
+
+def be_late(stack: Stack, engines: SessionEngines, wait: Callable[[], object]) -> None:
+    """PostgreSQL goes for two leases; when it is back every worker's main process stands still for as long as that."""
+    with ExitStack() as late:
+        with postgres_away(engines):
+            wait_out(2 * LEASE)
+            late.enter_context(standing_still(*(worker.pid for worker in stack.workers)))
+        wait()
+
+
+def end_all(runs: list[Run]) -> list[tuple[int, int]]:
+    """Attempts and crashes of each, after all have succeeded."""
+    for run in runs:
+        open_gate(run.pk)
+    ended = [wait_for_status(run.pk, RunStatus.SUCCESS, PATIENCE_SECONDS) for run in runs]
+    return [(run.attempt, run.crashes) for run in ended]

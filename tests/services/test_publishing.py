@@ -4,17 +4,21 @@ import json
 import socket
 import threading
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
 import redis
 from celery import current_app
 from kombu.exceptions import OperationalError
+from pytest_django import Settings
 
 from runs import broker, dispatch
 from runs.conf import runs_settings
 from runs.models import Run
+from runs.streaming import connection
 from tests.support.factories import make_run, make_thread, stored
+from tests.support.ledger import wait_until
 
 pytestmark = pytest.mark.usefixtures("commits")
 
@@ -104,42 +108,70 @@ def test_nothing_is_retried_and_connections_keep_the_setting() -> None:
     assert (consumer["socket_timeout"], "max_retries" in consumer) == (10, False)
 
 
-def test_after_a_break_one_caller_tries_and_the_others_wait_for_its_success(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    now = 100.0
-    monkeypatch.setattr("runs.dispatch.time.monotonic", lambda: now)
-    breaker, sent = dispatch._Breaker(), list[str]()
-    breaker.call("broken", lambda: 1 / 0)
-    breaker.call("in the break", lambda: sent.append("in the break"))
-    now += runs_settings().PUBLISH_BREAK_SECONDS
-
-    def probe() -> None:
-        other = threading.Thread(target=breaker.call, args=("meanwhile", lambda: sent.append("meanwhile")))
-        other.start()
-        other.join()
-        sent.append("probe")
-
-    breaker.call("probe", probe)
-    breaker.call("after", lambda: sent.append("after"))
-    assert sent == ["probe", "after"]
+def short_break(settings: Settings) -> None:
+    """The break is over as soon as it has begun to be noticed."""
+    settings.RUNS = {**settings.RUNS, "PUBLISH_BREAK_SECONDS": 0.05}
 
 
-def test_a_probe_that_fails_begins_another_break(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = 100.0
-    monkeypatch.setattr("runs.dispatch.time.monotonic", lambda: now)
-    breaker, sent = dispatch._Breaker(), list[str]()
-    for _ in range(2):
-        breaker.call("broken", lambda: 1 / 0)
-        breaker.call("in the break", lambda: sent.append("in the break"))
-        now += runs_settings().PUBLISH_BREAK_SECONDS
-    breaker.call("probe", lambda: sent.append("probe"))
-    assert sent == ["probe"]
+def test_what_is_kept_in_a_break_is_sent_after_it_and_no_caller_tries(settings: Settings) -> None:
+    """The callers' threads send nothing while the break lasts, however long: a thread of the breaker's own asks."""
+    short_break(settings)
+    breaker, tries = dispatch._Breaker(), list[tuple[str, bool]]()
+    answers = iter([False, False, True, True])
 
+    def send(what: str) -> None:
+        tries.append((what, threading.current_thread() is threading.main_thread()))
+        if not next(answers):
+            raise OSError
 
-def test_who_knows_that_the_broker_is_back_ends_the_break() -> None:
+    for what in ("first", "second"):
+        breaker.call(what, partial(send, what), keep=True)
+    breaker.call("a broadcast", partial(send, "a broadcast"))
+    wait_until(lambda: not breaker._is_open, "the break to end")
+    assert tries == [("first", True), ("first", False), ("first", False), ("second", False)]
     sent: list[str] = []
-    dispatch._breaker.call("broken", lambda: 1 / 0)
+    breaker.call("after", lambda: sent.append("after"))
+    assert sent == ["after"]
+
+
+def test_a_run_accepted_in_a_break_is_published_when_it_is_over(
+    monkeypatch: pytest.MonkeyPatch, settings: Settings
+) -> None:
+    short_break(settings)
+    before = queued()
+    with monkeypatch.context() as away, socket.create_server(("127.0.0.1", 0)) as listener:
+        use_broker(away, listener)
+        runs = [make_run(make_thread()) for _ in range(3)]
+    wait_until(lambda: queued() - before == {str(run.pk) for run in runs}, "the runs to be published")
+
+
+def test_who_knows_that_the_broker_is_back_ends_the_break_and_publishes_anew() -> None:
+    sent: list[str] = []
+    dispatch._breaker.call("broken", lambda: 1 / 0, keep=True)
+    dispatch._breaker.call("kept", lambda: sent.append("kept"), keep=True)
     dispatch.broker_is_back()
     dispatch._breaker.call("next", lambda: sent.append("next"))
-    assert sent == ["next"]
+    assert (sent, list(dispatch._breaker._kept)) == (["next"], [])
+
+
+def test_what_a_create_waits_for_with_redis_away_fits_the_promise(
+    silent: socket.socket, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At most one wake and one publish, each tried once: together within 300 ms."""
+    monkeypatch.setattr(dispatch._messenger, "post", lambda what, send: None)  # its thread's, whom nobody waits for
+    thread = make_thread()
+    for _ in range(3):
+        make_run(thread, strategy="enqueue")
+    dispatch.broker_is_back()
+    assert accepted(silent) == 1
+    monkeypatch.setattr(settings, "REDIS_URL", f"redis://127.0.0.1:{silent.getsockname()[1]}/0")
+    connection.hinter.cache_clear()
+    try:
+        waits = connection.hinter().connection_pool.connection_kwargs
+        make_run(thread, strategy="interrupt")
+    finally:
+        connection.hinter.cache_clear()
+    assert accepted(silent) == 2
+    assert Run.objects.filter(thread=thread, status="pending").count() == 1
+    assert (waits["socket_timeout"], waits["socket_connect_timeout"]) == (connection.HINT_SECONDS,) * 2
+    assert connection.HINT_SECONDS + runs_settings().PUBLISH_TIMEOUT_SECONDS <= 0.3 + 1e-9

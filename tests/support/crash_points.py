@@ -27,6 +27,8 @@ class Point:
 
     target: str
     before: bool
+    #: Only a call that returned something: a claim that was lost, by a duplicate message, is none.
+    won: bool = False
 
 
 def _before(target: str) -> Point:
@@ -40,7 +42,7 @@ def _after(target: str) -> Point:
 POINTS = {
     "before the claim": _before("runs.execution.attempt.claim_run"),
     "inside the claim": _after("runs.services.lifecycle._begin_attempt"),
-    "after the claim": _after("runs.execution.attempt.claim_run"),
+    "after the claim": Point("runs.execution.attempt.claim_run", before=False, won=True),
     "before a step": _before("runs.execution.attempt.write_checkpoint"),
     "inside a step": _after("runs.services.checkpoints.append_checkpoint"),
     "after a step": _after("runs.execution.attempt.write_checkpoint"),
@@ -87,7 +89,8 @@ def _wrap(target: str, names: list[str], main: int) -> None:
             _pass_by(name, main)
         result = original(*args, **kwargs)
         for name in after:
-            _pass_by(name, main)
+            if result is not None or not POINTS[name].won:
+                _pass_by(name, main)
         return result
 
     setattr(holder, attribute, mortal)

@@ -140,6 +140,25 @@ def no_fence() -> None:
     checkpoints.lock_attempt = get  # type: ignore[attr-defined]
 
 
+def short_visibility() -> None:
+    """Redis delivers again what is not acknowledged after a second; a run is acknowledged when it has ended."""
+    again = {"visibility_timeout": 1, "unacked_restore_interval": 1, "unacked_restore_throttle": 1}
+    app.conf.broker_transport_options = {**app.conf.broker_transport_options, **again}
+
+
+def no_claim() -> None:
+    """Whoever has a message executes the run."""
+    from runs.execution import attempt
+    from runs.models import Run
+
+    claim = attempt.claim_run  # type: ignore[attr-defined]
+
+    def take(*, run_id: UUID, worker_id: UUID) -> Run | None:
+        return claim(run_id=run_id, worker_id=worker_id) or Run.objects.select_related("thread").get(pk=run_id)
+
+    attempt.claim_run = take  # type: ignore[attr-defined]
+
+
 def mortal() -> None:
     """It dies where the test says; see tests/support/crash_points.py."""
     from tests.support import crash_points
@@ -160,6 +179,8 @@ FAULTS: dict[str, Callable[[], None]] = {
         repeating_handler,
         deaf,
         no_fence,
+        short_visibility,
+        no_claim,
         mortal,
     )
 }

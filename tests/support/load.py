@@ -8,7 +8,7 @@ from uuid import UUID
 
 from django.db import DatabaseError, InterfaceError, connections
 
-from runs.errors import OutcomeUnknown
+from runs.errors import OutcomeUnknown, QueueFull
 from runs.models import Run, Thread
 from tests.support.factories import make_run, make_thread
 from tests.support.ledger import wait_until
@@ -41,7 +41,7 @@ class Load:
 
     def _work(self) -> None:
         while not self._stopped.wait(self._pause):
-            with suppress(DatabaseError, InterfaceError, OutcomeUnknown):  # not accepted
+            with suppress(DatabaseError, InterfaceError, OutcomeUnknown, QueueFull):  # not accepted
                 thread = random.choice(self._threads)
                 run = make_run(thread, assistant="payer", kwargs={"input": self._input}, max_attempts=100)
                 self.accepted.append(run.pk)

@@ -66,13 +66,22 @@ def restart_postgres(engines: SessionEngines) -> None:
     connection.close()
 
 
-def stop_postgres(engines: SessionEngines, seconds: float = OUTAGE_SECONDS) -> None:
-    """Away for so long."""
+@contextmanager
+def postgres_away(engines: SessionEngines) -> Iterator[None]:
+    """In this block there is none."""
     assert engines.postgres is not None
     connection.close()
     engines.postgres.stop()
-    wait_out(seconds)
-    engines.postgres.start()
+    try:
+        yield
+    finally:
+        engines.postgres.start()
+
+
+def stop_postgres(engines: SessionEngines, seconds: float = OUTAGE_SECONDS) -> None:
+    """Away for so long."""
+    with postgres_away(engines):
+        wait_out(seconds)
 
 
 def still_postgres(engines: SessionEngines, seconds: float = OUTAGE_SECONDS) -> None:

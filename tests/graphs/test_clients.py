@@ -191,9 +191,9 @@ def test_deleted_id_starts_empty(sdk: Any, thread_id: str) -> None:
     assert sdk.runs.wait(thread_id, "echo", input={"text": "new"})["log"] == ["echo new"]
 
 
-def test_remote_graph(live: RunningServer, thread_id: str) -> None:
+def test_remote_graph(sdk: Any, thread_id: str) -> None:
     """LangGraph's own stand-in for a graph elsewhere."""
-    remote = RemoteGraph("slow", url=live.url, api_key=live.api_key)
+    remote = RemoteGraph("slow", sync_client=sdk)
     config: Any = {"configurable": {"thread_id": thread_id}}
     assert remote.invoke({"n": 1, "tag": "R"}, config)["log"] == ["R:0"]
     assert list(remote.stream({"n": 2, "tag": "R"}, config, stream_mode="updates")) == [{"step": {"log": ["R:1"]}}]

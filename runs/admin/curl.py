@@ -5,11 +5,15 @@ import shlex
 from typing import Any
 
 from runs.admin.json_text import masked
+from runs.assistants import registry
 from runs.models import Run
+from runs.services.chosen import SYSTEM_METADATA
 
 LONGEST_BODY = 16 * 1024
 #: Members of the stored request that are sent under their own names, if they say anything.
 _SAME = ("input", "command", "config", "context", "checkpoint_id", "stream_mode", "durability")
+#: Members of the metadata that admission adds again.
+_ADDED = {"graph_id", "assistant_id", *SYSTEM_METADATA}
 _RENAMED = {"subgraphs": "stream_subgraphs", "resumable": "stream_resumable"}
 
 
@@ -30,13 +34,19 @@ def curl_of(run: Run, base: str) -> str:
     return " \\\n  ".join(command)
 
 
+def _assistant(run: Run) -> str:
+    """By its name, unless somebody has made it of a graph: then it has only an id."""
+    chosen = run.assistant_id
+    return run.assistant if chosen in (None, registry.assistant_id(run.assistant)) else str(chosen)
+
+
 def _body(run: Run) -> dict[str, Any]:
     asked = run.kwargs
     body = {
-        "assistant_id": run.assistant,
+        "assistant_id": _assistant(run),
         **{name: asked[name] for name in _SAME if asked.get(name)},
         **{sent: asked[name] for name, sent in _RENAMED.items() if asked.get(name)},
-        "metadata": run.metadata,
+        "metadata": {name: value for name, value in run.metadata.items() if name not in _ADDED},
         "multitask_strategy": run.multitask_strategy,
         "on_disconnect": run.on_disconnect,
     }

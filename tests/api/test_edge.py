@@ -35,7 +35,7 @@ async def reader(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 def ask(server: Server, **scope: Any) -> None:
-    asked = {"type": "http", "path": "/threads", "headers": [], **scope}
+    asked = {"type": "http", "method": "POST", "path": "/threads", "headers": [], **scope}
     async_to_sync(guarded(reader))(asked, server.receive, server.send)
 
 

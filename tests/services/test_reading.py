@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from django.db import OperationalError, connection
 
+from runs.assistants.registry import assistant_id
 from runs.errors import InvalidRequest, RunNotFound, ThreadNotFound
 from runs.models import Run, Thread
 from runs.services.runs import get_run, has_inflight, list_runs, queue_position
@@ -170,7 +171,13 @@ def test_everything_survives_the_process_that_wrote_it(commits: None) -> None:
         (failed.pk, "error"),
         (done.pk, "success"),
     ]
-    assert (runs[0].metadata, runs[1].error) == ({"who": "ada"}, failed.error)
+    assert runs[0].metadata == {
+        "who": "ada",
+        "graph_id": "echo",
+        "assistant_id": str(assistant_id("echo")),
+        "created_by": "system",
+    }
+    assert runs[1].error == failed.error
 
 
 def test_while_the_database_is_away_nobody_is_told_that_there_is_no_such_run() -> None:

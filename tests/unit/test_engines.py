@@ -2,6 +2,7 @@
 
 import os
 import signal
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,15 @@ from project.local.valkey import Valkey
 
 
 @pytest.fixture
-def postgres(tmp_path: Path) -> Iterator[Postgres]:
-    server = Postgres(tmp_path / "with space" / "postgres", log=tmp_path / "postgres.log", password="secret")
+def place() -> Iterator[Path]:
+    """A directory with a short name: the path of a Unix socket has room for a hundred characters."""
+    with tempfile.TemporaryDirectory() as directory:
+        yield Path(directory)
+
+
+@pytest.fixture
+def postgres(place: Path) -> Iterator[Postgres]:
+    server = Postgres(place / "with space" / "postgres", log=place / "postgres.log", password="secret")
     server.start()
     yield server
     server.stop()

@@ -227,7 +227,7 @@ def test_changing_the_state_by_hand(sdk: Any, thread_id: str, gates: Gates) -> N
     sdk.runs.create(thread_id, "steps", input={"count": 1, "gates": str(gates.directory)})
     with pytest.raises(errors.ConflictError, match="in flight"):
         sdk.threads.update_state(thread_id, {"more": 2})
-    with pytest.raises(errors.UnprocessableEntityError, match="as_node: only graphs"):
+    with pytest.raises(errors.UnprocessableEntityError, match="as_node: Only graphs"):
         sdk.threads.update_state(thread_id, {}, as_node="steps")
 
 

@@ -180,8 +180,8 @@ def test_interrupted_goes_on_without_input(worker: WorkerProcess, kind: str) -> 
 
 
 def test_async_node_sees_the_cancellation_at_its_await(worker: WorkerProcess) -> None:
-    """As any task that is cancelled."""
-    old = begin("async_graph", make_thread(), "1")
+    """As any task that is cancelled. One that the signal finds executing sees the interruption itself."""
+    old = begin("resting_graph", make_thread(), "1")
     cancel(old)
     wait_until_settled(old.pk)
     assert "CancelledError in work" in [one.event for one in entries(old.pk)]

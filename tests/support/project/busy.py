@@ -61,6 +61,13 @@ async def awork(state: Log, config: RunnableConfig) -> dict[str, Any]:
     return {"log": [f"{state.get('tag', '')}:work"]}
 
 
+async def aresting(state: Log, config: RunnableConfig) -> dict[str, Any]:
+    """Awaits what never comes, and executes nothing meanwhile."""
+    with _present(config, "work"):
+        await asyncio.Event().wait()
+    return {}
+
+
 def beside(state: Log, config: RunnableConfig) -> dict[str, Any]:
     """Another step that takes as long."""
     with _present(config, "beside") as run:
@@ -79,6 +86,7 @@ def _sequence(*nodes: tuple[str, Any]) -> Any:
 
 sync_graph = _sequence(("first", first), ("work", work)).compile()
 async_graph = _sequence(("first", first), ("work", awork)).compile()
+resting_graph = _sequence(("work", aresting)).compile()
 mixed_graph = _sequence(("first", first), ("hello", ahello), ("work", work)).compile()
 parallel_graph = (
     _sequence(("first", first), ("work", work)).add_node("beside", beside).add_edge("first", "beside").compile()

@@ -164,7 +164,7 @@ def test_what_a_create_waits_for_with_redis_away_fits_the_promise(
         make_run(thread, strategy="enqueue")
     dispatch.broker_is_back()
     assert accepted(silent) == 1
-    monkeypatch.setattr(settings, "REDIS_URL", f"redis://127.0.0.1:{silent.getsockname()[1]}/0")
+    settings.REDIS_URL = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
     connection.hinter.cache_clear()
     try:
         waits = connection.hinter().connection_pool.connection_kwargs

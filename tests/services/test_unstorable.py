@@ -102,7 +102,7 @@ def test_a_run_whose_message_cannot_be_sent_stays_pending_and_is_sent_again(
         patch.setattr(broker, "send_task", fail_to_connect)
         run = make_run(make_thread())
     assert (stored(run).status, stored(run).error, outbox.published) == (RunStatus.PENDING, None, [])
-    monkeypatch.setattr(dispatch, "_breaker", dispatch._Breaker())  # the pause after a failure is over
+    dispatch.broker_is_back()
     forget_dispatches()
     assert dispatch_lost_runs() == 1
     assert outbox.published == [run.pk]

@@ -6,6 +6,7 @@ from pytest_django import Settings
 
 from runs import metrics
 from runs.exposition import HEARTBEAT, QUEUE
+from runs.metrics import store
 from runs.services.gauges import TEXTS
 from tests.support.scrape import Scrape
 
@@ -43,6 +44,7 @@ def test_only_reading_is_possible() -> None:
 
 
 def test_everything_is_named() -> None:
+    store.begin_anew()  # in the directory of these settings, wherever another test has counted
     found = Scrape.of(Client().get("/metrics").content.decode())
 
     counted = {instrument.name for instrument in metrics.INSTRUMENTS}

@@ -14,9 +14,8 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
-
 from runs import broker
+from runs.after_commit import after_commit
 from runs.conf import runs_settings
 from runs.models import Run
 
@@ -158,7 +157,7 @@ def publish_on_commit(run: Run) -> None:
         argsrepr=f"(run {run.pk})",
         kwargsrepr=repr(details),
     )
-    transaction.on_commit(partial(_breaker.call, f"run {run.pk}", send, keep=True), robust=True)
+    after_commit(partial(_breaker.call, f"run {run.pk}", send, keep=True))
 
 
 def interrupt_on_commit(run: Run) -> None:
@@ -175,9 +174,9 @@ def force_stop_on_commit(run: Run) -> None:
 def revoke_on_commit(run_id: UUID) -> None:
     """Tell workers to discard the run's message if they meet it."""
     send = partial(broker.revoke, str(run_id))
-    transaction.on_commit(partial(_messenger.post, f"revoke of run {run_id}", send), robust=True)
+    after_commit(partial(_messenger.post, f"revoke of run {run_id}", send))
 
 
 def _broadcast_on_commit(command: str, arguments: dict[str, Any]) -> None:
     send = partial(broker.broadcast, command, arguments)
-    transaction.on_commit(partial(_messenger.post, f"{command} {arguments}", send), robust=True)
+    after_commit(partial(_messenger.post, f"{command} {arguments}", send))

@@ -6,9 +6,8 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
-from django.db import transaction
-
 from runs import metrics
+from runs.after_commit import after_commit
 from runs.conf import runs_settings
 from runs.errors import OutcomeUnknown, RunError
 from runs.metrics.instruments import Histogram
@@ -28,7 +27,7 @@ def count_accepted(run: Run) -> None:
 
 def accepted_on_commit(run: Run) -> None:
     """A run is accepted, if the transaction commits."""
-    transaction.on_commit(partial(count_accepted, run), robust=True)
+    after_commit(partial(count_accepted, run))
 
 
 @contextmanager
@@ -56,14 +55,14 @@ def changed_on_commit(run: Run, came_from: RunStatus, now: datetime) -> None:
         waiting_since = max(run.created_at, run.not_before or run.created_at)
         _observe_on_commit(metrics.run_start, now - waiting_since)
     if run.status in TERMINAL and came_from not in TERMINAL:
-        transaction.on_commit(partial(metrics.runs_finished.inc, status=str(run.status)), robust=True)
+        after_commit(partial(metrics.runs_finished.inc, status=str(run.status)))
         if run.started_at is not None:
             _observe_on_commit(metrics.run_duration, now - run.started_at, status=str(run.status))
 
 
 def recovered_on_commit(departure: Departure) -> None:
     """An attempt was lost or handed back, and its run waits for another."""
-    transaction.on_commit(partial(metrics.recoveries.inc, departure=departure.name.lower()), robust=True)
+    after_commit(partial(metrics.recoveries.inc, departure=departure.name.lower()))
 
 
 def left_on_commit(run: Run, now: datetime) -> None:
@@ -74,4 +73,4 @@ def left_on_commit(run: Run, now: datetime) -> None:
 
 def _observe_on_commit(histogram: Histogram, time: timedelta, **labels: str) -> None:
     seconds = max(time.total_seconds(), 0.0)
-    transaction.on_commit(partial(histogram.observe, seconds, **labels), robust=True)
+    after_commit(partial(histogram.observe, seconds, **labels))

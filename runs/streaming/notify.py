@@ -5,8 +5,7 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
-
+from runs.after_commit import after_commit
 from runs.models import Run
 from runs.streaming import log
 from runs.streaming.connection import Breaker
@@ -17,10 +16,10 @@ _breaker = Breaker()
 def wake_on_commit(run: Run) -> None:
     """Have everybody who watches the run or its thread look again."""
     wake = partial(log.wake, run.pk, run.thread_id, str(run.status))
-    transaction.on_commit(partial(_breaker.call, f"wake of run {run.pk}", wake), robust=True)
+    after_commit(partial(_breaker.call, f"wake of run {run.pk}", wake))
 
 
 def end_on_commit(run_id: UUID, attempt: int, *, error: Any = None, last: int | None = None) -> None:
     """Mark the end of the run's stream; nothing that its executor still writes is shown."""
     mark = partial(log.append_end, run_id, attempt, error=error, last=last)
-    transaction.on_commit(partial(_breaker.call, f"end of run {run_id}", mark), robust=True)
+    after_commit(partial(_breaker.call, f"end of run {run_id}", mark))

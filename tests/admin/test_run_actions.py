@@ -12,6 +12,7 @@ from runs.models import Run, RunEvent
 from runs.states import RunStatus
 from tests.support.factories import cancel, finish, leave, make_actor, make_run, make_thread, running, step
 from tests.support.fixtures import Outbox, intact  # noqa: F401 - a fixture
+from tests.support.staff import staff
 
 pytestmark = pytest.mark.usefixtures("intact")
 VERBS = ("cancel", "retry", "force_stop")
@@ -28,17 +29,6 @@ def act(client: Client, verb: str, *runs: Run, page: str = "act", status: int = 
 
 def stored(run: Run) -> Run:
     return Run.objects.get(pk=run.pk)
-
-
-def staff(*permissions: str) -> Client:
-    """Somebody who may see runs, and what is named."""
-    user = make_actor("staff").owner
-    user.is_staff = True
-    user.save()
-    user.user_permissions.set(Permission.objects.filter(codename__in=["view_run", *permissions]))
-    client = Client()
-    client.force_login(user)
-    return client
 
 
 def test_a_cancel_is_recorded_with_operator_reason_and_request(operator: Client) -> None:

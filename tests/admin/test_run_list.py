@@ -4,7 +4,6 @@ import re
 from datetime import timedelta
 
 import pytest
-from django.contrib.auth.models import Permission
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -23,6 +22,7 @@ from tests.support.factories import (
     make_worker,
     running,
 )
+from tests.support.staff import staff
 
 LIST, ROWS = reverse("admin:runs_run_changelist"), reverse("admin:runs_run_rows")
 MOST_QUERIES = 12
@@ -192,7 +192,7 @@ def test_counts_that_take_too_long_are_left_out_and_the_list_is_shown(
 
 @pytest.mark.parametrize("query", [{}, {"q": "7c9e6679-7425-40de-944b-e07fc1f90ae7"}, {"q": "words"}, {"owner": "ada"}])
 def test_a_page_of_any_size_reads_at_most_twelve_statements_as_a_viewer(query: dict[str, str]) -> None:
-    viewer = make_viewer()
+    viewer = staff()
     make_run(make_thread(make_actor("ada")))
     counts = []
     for more in (0, 30):
@@ -212,17 +212,6 @@ def test_no_statement_counts_without_a_bound(operator: Client) -> None:
     counting = [query["sql"] for query in captured if "COUNT(" in query["sql"]]
     assert len(counting) == 1
     assert counting[0].count("COUNT(*)") == counting[0].count("LIMIT 10000)")
-
-
-def make_viewer(*permissions: str) -> Client:
-    """Somebody who may see runs, and what else is named."""
-    user = make_actor("viewer").owner
-    user.is_staff = True
-    user.save()
-    user.user_permissions.set(Permission.objects.filter(codename__in=["view_run", *permissions]))
-    client = Client()
-    client.force_login(user)
-    return client
 
 
 def test_the_place_in_the_queue_and_who_cancelled_and_why(operator: Client) -> None:

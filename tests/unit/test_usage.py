@@ -51,6 +51,7 @@ def test_calls_add_up_and_are_broken_down_by_model() -> None:
 def test_a_negative_number_is_refused_and_changes_nothing(name: str) -> None:
     side = Side()
     context = context_of(side)
+    negative: dict[str, Any] = {name: -1}
     with pytest.raises(ValueError, match=f"{name} must not be negative, but is -1"):
-        context.usage(**{name: -1})
+        context.usage(**negative)
     assert side.reported == []

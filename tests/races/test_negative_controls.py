@@ -3,7 +3,7 @@
 Where nothing is lost without a lock, the test that wants the lock proves nothing.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 from unittest import mock
@@ -122,7 +122,7 @@ def test_published_on_commit_a_refused_run_is_never_published(outbox: Outbox) ->
 
 
 def test_published_before_the_commit_a_run_that_does_not_exist_is_handed_out(outbox: Outbox) -> None:
-    with mock.patch("runs.dispatch.transaction.on_commit", send_now):
+    with mock.patch("runs.dispatch.after_commit", send_now):
         create_and_fail()
     (published,) = outbox.published
     assert not Run.objects.filter(pk=published).exists()
@@ -136,9 +136,8 @@ def create_and_fail() -> None:
         create(thread, idempotency=key)
 
 
-def send_now(send: Any, *, robust: bool) -> None:
-    """What publishing uses instead of `transaction.on_commit`."""
-    assert robust
+def send_now(send: Callable[[], object]) -> None:
+    """What publishing uses instead of `after_commit`."""
     send()
 
 

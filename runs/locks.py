@@ -10,20 +10,35 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from django.db import OperationalError, connection
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
+from django.db.transaction import TransactionManagementError
 
 from runs import metrics
 from runs.conf import runs_settings
 from runs.errors import AssistantNotFound, Fenced, ThreadNotFound
 from runs.models import Assistant, ClockTimestamp, IdempotencyKey, Run, Thread, Worker
+from runs.statements import Select, Statement, execute
 from runs.states import IN_FLIGHT, RunStatus
 
 #: Columns that can be large and that no decision needs.
 _LARGE = ("kwargs", "metadata", "usage", "error", "first_message", "last_message", "overwritten")
+
+THREAD_LOCK = FOR_UPDATE = "FOR NO KEY UPDATE"
+_THREAD = Select(Thread, "WHERE id = %s")
+_THREAD_SHOWN = Select(Thread, "WHERE id = %s AND deleted_at IS NULL")
+_THREAD_OWNED = Select(Thread, "WHERE id = %s AND deleted_at IS NULL AND owner_id = %s")
+_OF_RUN = "(SELECT thread_id FROM runs_run WHERE id = %s)"
+_UNSETTLED = f"(status IN ({', '.join(repr(str(status)) for status in sorted(IN_FLIGHT))}) OR leased)"
+_UNSETTLED_OF = Select(Run, f"WHERE thread_id = %s AND {_UNSETTLED} ORDER BY sequence", without=_LARGE)
+_UNSETTLED_BESIDE = Select(Run, f"WHERE thread_id = {_OF_RUN} AND {_UNSETTLED} ORDER BY sequence", without=_LARGE)
+_THREAD_OF_RUN = Select(Thread, f"WHERE id = {_OF_RUN}")
+_THREAD_OF_RUN_SHOWN = Select(Thread, f"WHERE id = {_OF_RUN} AND deleted_at IS NULL")
+_ATTEMPT = Select(Run, f"WHERE id = %s AND attempt = %s AND status = '{RunStatus.RUNNING}'")
+_CLOCK = Statement("SELECT clock_timestamp()")
 
 #: How long those who serve many threads wait for the lock of one.
 LOCK_WAIT_SECONDS = 1.0
@@ -76,6 +91,10 @@ class LockedThread:
         due = [run for run in self.in_flight if run.status == RunStatus.PENDING and run.is_due(self.now)]
         return min(due, key=lambda run: run.queue_key(self.now), default=None)
 
+    def replace(self, run: Run) -> None:
+        """Have this instance stand for its row, among the others."""
+        self.runs = [run if other.pk == run.pk else other for other in self.runs]
+
     def find(self, run_id: UUID) -> Run | None:
         """The run with this id, if it is in flight or leased."""
         return next((run for run in self.runs if run.id == run_id), None)
@@ -86,18 +105,31 @@ def lock_thread(thread_id: UUID, *, owner: Any = None, deleted: bool = False) ->
 
     `deleted=True` finds a thread that is being deleted, too: its last run must still be able to leave.
     """
-    threads = Thread.objects.all() if deleted else Thread.objects.visible_to(owner)
-    bound_transaction()
-    with _measured():
-        thread = threads.select_for_update(no_key=True, of=("self",)).filter(pk=thread_id).first()
-    if thread is None:
+    if deleted:
+        locked = _take(_THREAD(thread_id), _UNSETTLED_OF(thread_id))
+    elif owner is None:
+        locked = _take(_THREAD_SHOWN(thread_id), _UNSETTLED_OF(thread_id))
+    else:
+        locked = _take(_THREAD_OWNED(thread_id, owner.pk), _UNSETTLED_OF(thread_id))
+    if locked is None:
         raise ThreadNotFound
-    return _read(thread)
+    return locked
+
+
+def _take(thread: Statement, runs: Statement, *, manner: str = "") -> LockedThread | None:
+    """Bound the transaction, lock, and read: in one round trip, each after the other."""
+    if not connection.in_atomic_block:
+        raise TransactionManagementError("A lock lasts as long as its transaction, and there is none.")
+    lock = Statement(f"{thread.sql} {THREAD_LOCK} {manner}", thread.values)
+    with _measured():
+        _, threads, unsettled, [(now,)] = execute(_bounds(), lock, runs, _CLOCK)
+    found = _THREAD.load(threads)
+    return LockedThread(thread=found[0], now=now, runs=_UNSETTLED_OF.load(unsettled)) if found else None
 
 
 @contextmanager
 def _measured() -> Iterator[None]:
-    """The block waits for the lock of a thread."""
+    """The block waits for the lock of a thread, and reads what it protects."""
     began = time.perf_counter()
     try:
         yield
@@ -110,20 +142,14 @@ def _measured() -> Iterator[None]:
 
 def try_lock_thread(thread_id: UUID) -> LockedThread | None:
     """Lock the thread unless somebody else holds it; None then. For sweeps, which come back later."""
-    bound_transaction()
-    threads = Thread.objects.select_for_update(no_key=True, skip_locked=True, of=("self",))
-    thread = threads.filter(pk=thread_id).first()
-    return None if thread is None else _read(thread)
+    return _take(_THREAD(thread_id), _UNSETTLED_OF(thread_id), manner="SKIP LOCKED")
 
 
 def lock_run_of_thread(run_id: UUID, *, deleted: bool = True) -> tuple[LockedThread, Run] | None:
     """Lock the thread of a run and return it with the run as it is under the lock; None if there is no such run."""
-    thread_id = Run.objects.filter(pk=run_id).values_list("thread_id", flat=True).first()
-    if thread_id is None:
-        return None
-    try:
-        locked = lock_thread(thread_id, deleted=deleted)
-    except ThreadNotFound:
+    thread = _THREAD_OF_RUN if deleted else _THREAD_OF_RUN_SHOWN
+    locked = _take(thread(run_id), _UNSETTLED_BESIDE(run_id))
+    if locked is None:
         return None
     run = locked.find(run_id) or Run.objects.filter(pk=run_id).first()
     return None if run is None else (locked, run)
@@ -136,11 +162,10 @@ def lock_attempt(run_id: UUID, attempt: int) -> Run:
     a rollback, would re-check only its own table and let a late checkpoint undo the rollback. If the head will move,
     the thread must have been locked before.
     """
-    fence = Run.objects.filter(pk=run_id, attempt=attempt, status=RunStatus.RUNNING)
-    run = fence.select_for_update(no_key=True, of=("self",)).first()
-    if run is None:
+    (rows,) = execute(Statement(f"{_ATTEMPT(run_id, attempt).sql} {FOR_UPDATE}", (run_id, attempt)))
+    if not rows:
         raise Fenced
-    return run
+    return _ATTEMPT.load(rows)[0]
 
 
 def lock_held_run(run_id: UUID, attempt: int, worker_id: UUID) -> Run | None:
@@ -201,24 +226,19 @@ def bound_transaction() -> None:
     A process that is stopped, or whose machine is cut off, would keep them for as long as it is: nobody could recover
     its run. Not for the session, which may be an assistant's.
     """
+    execute(_bounds())
+
+
+def _bounds() -> Statement:
     bounds = {"idle_in_transaction_session_timeout": runs_settings().TRANSACTION_IDLE_SECONDS}
     if (wait := _bounded.get()) is not None:
         bounds["lock_timeout"] = wait
     calls = ", ".join(["set_config(%s, %s, true)"] * len(bounds))
     values = [part for name, seconds in bounds.items() for part in (name, f"{seconds * 1000:.0f}ms")]
-    with connection.cursor() as cursor:
-        cursor.execute(f"SELECT {calls}", values)
-
-
-def _read(thread: Thread) -> LockedThread:
-    runs = Run.objects.filter(Q(status__in=sorted(IN_FLIGHT)) | Q(leased=True), thread=thread)
-    found = list(runs.defer(*_LARGE).order_by("sequence"))
-    return LockedThread(thread=thread, now=clock(), runs=found)
+    return Statement(f"SELECT {calls}", values)
 
 
 def clock() -> datetime:
     """The database's clock, now."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT clock_timestamp()")
-        row: tuple[datetime] = cursor.fetchone()
-    return row[0]
+    [[(now,)]] = execute(_CLOCK)
+    return cast(datetime, now)

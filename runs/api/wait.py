@@ -4,13 +4,10 @@ The answer begins before the run has ended, so its status is 200 in any case; wh
 keeps the connection alive, and an error is told in the body.
 """
 
-import asyncio
 from collections.abc import AsyncIterator
-from typing import Any, ClassVar
+from typing import ClassVar
 from uuid import UUID
 
-from asgiref.sync import sync_to_async
-from django.db import InterfaceError, OperationalError
 from django.http import StreamingHttpResponse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiResponse, extend_schema
@@ -25,16 +22,13 @@ from runs.api.links import CONTENT_LOCATION, LOCATION, join_headers
 from runs.api.run_requests import RunCreate
 from runs.api.runs import CreateView
 from runs.api.view import ApiView
-from runs.api.waiting import finished, give_back_connection, give_back_thread
-from runs.errors import RunNotFound
+from runs.api.waiting import give_back_thread, result
 from runs.models import Run
 from runs.services.create import CreatedRun
-from runs.services.results import get_result
 from runs.services.runs import get_run
 from runs.states import DisconnectMode
 
 HEARTBEAT_SECONDS = 5.0
-_RETRY_SECONDS = 0.5
 RESULT_RESPONSE = {
     200: OpenApiResponse(
         OpenApiTypes.OBJECT,
@@ -92,21 +86,6 @@ async def _result(connection: Connection) -> AsyncIterator[bytes]:
     give_back_thread()
     with metrics.streams_open.one(kind="wait"):
         async with connection.open() as watch:
-            while not await finished(watch, within=HEARTBEAT_SECONDS):
+            while (answer := await result(watch, within=HEARTBEAT_SECONDS)) is None:
                 yield b"\n"
-            while (answer := await sync_to_async(_answer, thread_sensitive=False)(connection.run_id)) is None:
-                yield b"\n"
-                await asyncio.sleep(_RETRY_SECONDS)
             yield JSONRenderer().render(answer)
-
-
-def _answer(run_id: UUID) -> dict[str, Any] | None:
-    """What to tell about a run that has ended; None if the database cannot be asked now."""
-    try:
-        return get_result(run_id)
-    except RunNotFound as error:
-        return {"__error__": {"error": "RunNotFound", "message": error.message}}
-    except (OperationalError, InterfaceError):
-        return None
-    finally:
-        give_back_connection()

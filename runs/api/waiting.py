@@ -2,46 +2,57 @@
 
 import time
 from collections.abc import Callable
+from typing import Any, TypeVar
 from uuid import UUID
 
 from asgiref.sync import SyncToAsync, sync_to_async
 from django.db import InterfaceError, OperationalError, connection, connections
 
-from runs.services.results import is_finished, is_settled
+from runs.errors import RunNotFound
+from runs.services.results import find_result, is_settled
 from runs.streaming.hub import Watch, hub
 
+T = TypeVar("T")
 
-async def finished(watch: Watch, *, within: float) -> bool:
-    """Return True as soon as the run is terminal, False if it is not `within` these seconds."""
-    return await _becomes(is_finished, watch, within)
+
+async def result(watch: Watch, *, within: float) -> dict[str, Any] | None:
+    """Return what the run answers as soon as it is terminal, None if it is not `within` these seconds."""
+    return await _answered(_find_result, watch, within)
 
 
 async def settled(run_id: UUID, *, within: float) -> bool:
     """Return True as soon as the run is terminal and its executor has left, False if not `within` these seconds."""
     async with hub().watch(run_id) as watch:
-        return await _becomes(is_settled, watch, within)
+        return bool(await _answered(lambda run_id: is_settled(run_id) or None, watch, within))
 
 
-async def _becomes(question: Callable[[UUID], bool], watch: Watch, within: float) -> bool:
+async def _answered(question: Callable[[UUID], T | None], watch: Watch, within: float) -> T | None:
     """Ask now and at every wake that may mean it. Should one be lost: the rows of all watched runs are looked at."""
     deadline = time.monotonic() + within
-    while not await sync_to_async(_ask, thread_sensitive=False)(question, watch):
+    while (answer := await sync_to_async(_ask, thread_sensitive=False)(question, watch)) is None:
         left = deadline - time.monotonic()
         if left <= 0:
-            return False
+            return None
         await watch.wait_for_end(left)
-    return True
+    return answer
 
 
-def _ask(question: Callable[[UUID], bool], watch: Watch) -> bool:
+def _ask(question: Callable[[UUID], T | None], watch: Watch) -> T | None:
     """Ask, and let go of the connection: waiting must not use up the pool. A database that is away says nothing."""
     assert watch.run_id is not None  # noqa: S101 - for the type checker
     try:
         return question(watch.run_id)
     except (OperationalError, InterfaceError):
-        return False
+        return None
     finally:
         give_back_connection()
+
+
+def _find_result(run_id: UUID) -> dict[str, Any] | None:
+    try:
+        return find_result(run_id)
+    except RunNotFound as error:  # it was removed while it was waited for
+        return {"__error__": {"error": "RunNotFound", "message": error.message}}
 
 
 def give_back_thread() -> None:

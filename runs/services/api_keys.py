@@ -3,17 +3,21 @@
 import hashlib
 import secrets
 from datetime import timedelta
+from functools import cache
 from typing import Any
 
+from django.contrib.auth import get_user_model
 from django.db.models import Q
 
 from runs.errors import InvalidRequest
 from runs.models import ApiKey, ClockTimestamp
+from runs.statements import Select, Statement, execute
 
 PREFIX_LENGTH = 8
 MIN_LENGTH = 16
 _USED_EVERY = timedelta(minutes=1)
-_STALE = Q(last_used_at=None) | Q(last_used_at__lt=ClockTimestamp() - _USED_EVERY)
+_KEY = Select(ApiKey, "WHERE digest = %s AND revoked_at IS NULL")
+_CLOCK = Statement("SELECT clock_timestamp()")
 
 
 def create_api_key(*, owner: Any, name: str, key: str | None = None) -> tuple[ApiKey, str]:
@@ -32,11 +36,21 @@ def create_api_key(*, owner: Any, name: str, key: str | None = None) -> tuple[Ap
 
 def find_api_key(key: str) -> ApiKey | None:
     """Return the key a caller sent if it exists, is not revoked and its owner is active."""
-    rows = ApiKey.objects.select_related("owner").filter(revoked_at=None, owner__is_active=True)
-    row = rows.filter(digest=_digest(key)).annotate(stale=_STALE).first()
-    if row is not None and row.stale:  # at most once a minute, so that reading does not become writing
-        ApiKey.objects.filter(_STALE, pk=row.pk).update(last_used_at=ClockTimestamp())
+    keys, owners, [(now,)] = execute(_KEY(_digest(key)), _owner()(_digest(key)), _CLOCK)
+    if not keys or not owners:
+        return None
+    [row], [row.owner] = _KEY.load(keys), _owner().load(owners)
+    if not row.owner.is_active:
+        return None
+    if row.last_used_at is None or row.last_used_at < now - _USED_EVERY:  # so that reading does not become writing
+        stale = Q(last_used_at=None) | Q(last_used_at__lt=now - _USED_EVERY)
+        ApiKey.objects.filter(stale, pk=row.pk).update(last_used_at=now)
     return row
+
+
+@cache
+def _owner() -> Select[Any]:
+    return Select(get_user_model(), "WHERE id = (SELECT owner_id FROM runs_apikey WHERE digest = %s)")
 
 
 def revoke_api_key(key_id: int) -> bool:

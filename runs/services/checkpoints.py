@@ -11,7 +11,7 @@ from runs.locks import LockedThread, lock_attempt, lock_thread
 from runs.models import Checkpoint, Run
 from runs.models.fields import new_checkpoint_id
 from runs.services.progress import Report
-from runs.services.transition import move_head, update_run
+from runs.services.transition import insert_head, update_run
 
 
 @transaction.atomic(durable=True)
@@ -53,7 +53,7 @@ def append_checkpoint(
     """Insert the checkpoint that follows the run's starting point and make it the head; the run is fenced already."""
     parent = starting_checkpoint(locked.thread.head_id, run)
     step = 0 if parent is None else parent.step + 1
-    checkpoint = Checkpoint.objects.create(
+    checkpoint = Checkpoint(
         id=checkpoint_id or new_checkpoint_id(),
         thread=locked.thread,
         parent=parent,
@@ -64,7 +64,7 @@ def append_checkpoint(
         next=upcoming,
         metadata=_metadata(run, step),
     )
-    move_head(locked, checkpoint.pk)
+    insert_head(locked, checkpoint)
     return checkpoint
 
 

@@ -16,13 +16,13 @@ from runs.errors import CheckpointNotFound, InvalidRequest, NotRetryable, Outcom
 from runs.jsonvalues import check_storable
 from runs.locks import LockedThread, lock_thread
 from runs.logcontext import bind
-from runs.models import Checkpoint, Run, Thread, new_id
+from runs.models import Checkpoint, Run, new_id
 from runs.services.chosen import choose_assistant
 from runs.services.idempotency import Idempotency, bind_key, take_key
 from runs.services.measure import accepted_on_commit, count_accepted, refusals
 from runs.services.multitask import admit, parse_strategy
 from runs.services.threads import insert_thread
-from runs.services.transition import dispatch_next, refresh_thread, write_event
+from runs.services.transition import insert_run, refresh_thread
 from runs.states import DisconnectMode, OnCompletion
 from runs.tracing import create_span
 
@@ -234,24 +234,28 @@ def _insert(locked: LockedThread, run: Run, spec: RunSpec, actor: Actor) -> None
     run.owner_id = locked.thread.owner_id
     if spec.after_seconds:
         run.not_before = locked.now + timedelta(seconds=spec.after_seconds)
-    run.save(force_insert=True)
-    write_event(run, None, actor=actor, reason=spec.reason)
+    if goes_first := _goes_first(locked, run):
+        run.dispatched_at, run.dispatches = locked.now, 1
+    insert_run(run, actor=actor, reason=spec.reason)
     accepted_on_commit(run)
     locked.runs.append(run)
-    _describe_thread(locked, run)
-    refresh_thread(locked)
-    dispatch_next(locked, only=run)
+    refresh_thread(locked, **_description(locked, run))
+    if goes_first:
+        dispatch.publish_on_commit(run)
 
 
-def _describe_thread(locked: LockedThread, run: Run) -> None:
+def _goes_first(locked: LockedThread, run: Run) -> bool:
+    """Whether the new run could be claimed now: it is the last of all that are due."""
+    return locked.leased is None and locked.first_in_queue() is None and run.is_due(locked.now)
+
+
+def _description(locked: LockedThread, run: Run) -> dict[str, Any]:
     """LangGraph finds threads by the graph that ran on them: the thread's metadata names the latest."""
     thread = locked.thread
     if "state_update" in run.kwargs:  # by hand: nothing has run
-        return
+        return {}
     names = {"graph_id": run.assistant, "assistant_id": str(run.assistant_id)}
     config = {key: value for key, value in (run.kwargs.get("config") or {}).items() if key != "configurable"}
     if names.items() <= thread.metadata.items() and thread.config == config:
-        return
-    thread.metadata = thread.metadata | names
-    thread.config = config
-    Thread.objects.filter(pk=thread.pk).update(metadata=thread.metadata, config=config, updated_at=locked.now)
+        return {}
+    return {"metadata": thread.metadata | names, "config": config}

@@ -14,9 +14,13 @@ from runs.errors import Fenced, ThreadNotFound
 from runs.locks import LockedThread, bound_transaction, lock_attempt, lock_thread
 from runs.models import Checkpoint, Run
 from runs.services.progress import Report
-from runs.services.transition import move_head, update_run
+from runs.services.transition import insert_head, update_run
+from runs.statements import Select, execute, update
 
 Store = Callable[[], object]
+
+
+_SHOWN = Select(Checkpoint, "WHERE id = %s AND thread_id = %s", only=("run_id", "next", "interrupts", "tasks"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,20 +64,18 @@ def put_checkpoint(
     store()
     if report is not None and (columns := report.columns()):
         update_run(run, **columns)
-    Checkpoint.objects.get_or_create(
+    row = Checkpoint(
         id=checkpoint.id,
-        defaults={
-            "thread": locked.thread,
-            "parent_id": checkpoint.parent_id or locked.thread.head_id,
-            "run": run,
-            "attempt": attempt,
-            "step": checkpoint.step,
-            "values": checkpoint.values,
-            "metadata": checkpoint.metadata,
-            **vars(checkpoint.tasks),
-        },
+        thread=locked.thread,
+        parent_id=checkpoint.parent_id or locked.thread.head_id,
+        run=run,
+        attempt=attempt,
+        step=checkpoint.step,
+        values=checkpoint.values,
+        metadata=checkpoint.metadata,
+        **vars(checkpoint.tasks),
     )
-    move_head(locked, checkpoint.id)
+    insert_head(locked, row)
 
 
 @transaction.atomic(durable=True)
@@ -83,13 +85,12 @@ def put_tasks(
     """Store what a task of the root graph has written, and show it on the checkpoint it belongs to. Raises Fenced."""
     _, run = _lock(run_id, thread_id, attempt)
     store()
-    shown = Checkpoint.objects.filter(pk=checkpoint_id, thread=thread_id)
-    found = shown.values("run_id", *vars(tasks)).first()
-    if found is None:
-        return
-    if found.pop("run_id") != run.pk and str(checkpoint_id) not in run.overwritten:
-        update_run(run, overwritten={**run.overwritten, str(checkpoint_id): found})
-    shown.update(**vars(tasks))
+    (rows,) = execute(_SHOWN(checkpoint_id, thread_id))
+    for shown in _SHOWN.load(rows):
+        if shown.run_id != run.pk and str(checkpoint_id) not in run.overwritten:
+            found = {name: getattr(shown, name) for name in vars(tasks)}
+            update_run(run, overwritten={**run.overwritten, str(checkpoint_id): found})
+        execute(update(shown, vars(tasks)))
 
 
 @transaction.atomic(durable=True)

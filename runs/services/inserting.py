@@ -1,21 +1,14 @@
 """Inserting a row whose id the caller may have chosen."""
 
-from django.db import IntegrityError, models, transaction
+from django.db.models import Model
 
-UNIQUE_VIOLATION = "23505"
+from runs.statements import execute, insert
 
 
-def insert_if_free(row: models.Model) -> bool:
+def insert_if_free(row: Model) -> bool:
     """Insert the row if its id is free and return whether it was; of two callers the second waits for the first.
 
-    A savepoint, because the ORM's `ignore_conflicts` does not say whether the row is ours. For rows of which only the
-    id is unique.
+    For rows of which only the id is unique. The row does not show what the database has set.
     """
-    try:
-        with transaction.atomic():
-            row.save(force_insert=True)
-    except IntegrityError as error:
-        if getattr(error.__cause__, "sqlstate", None) != UNIQUE_VIOLATION:
-            raise
-        return False
-    return True
+    (inserted,) = execute(insert(row, returning="id", if_free=True))
+    return bool(inserted)

@@ -17,8 +17,12 @@ from runs.services.checkpoints import append_checkpoint
 from runs.services.measure import left_on_commit, recovered_on_commit
 from runs.services.progress import Report
 from runs.services.transition import change_status, dispatch_next, move_head, release, update_run, write_event
+from runs.statements import Select, execute
 from runs.states import Departure, RunStatus
 from runs.streaming import notify
+
+_ALIVE = Select(Worker, "WHERE id = %s AND buried_at IS NULL", only=("id",))
+_WHOLE = Select(Run, "WHERE id = %s")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,12 +51,15 @@ def claim_run(*, run_id: UUID, worker_id: UUID) -> Run | None:
     if locked.leased is not None:
         return None
     first = locked.first_in_queue()
-    alive = Worker.objects.filter(pk=worker_id, buried_at=None).exists()
+    alive, whole = execute(_ALIVE(worker_id), _WHOLE(run_id))
     if first is None or first.pk != run.pk or not alive:
         dispatch_next(locked)
         return None
-    _begin_attempt(locked, first, worker_id)
-    return Run.objects.select_related("thread").get(pk=run_id)
+    [run] = _WHOLE.load(whole)
+    run.thread = locked.thread
+    locked.replace(run)
+    _begin_attempt(locked, run, worker_id)
+    return run
 
 
 def _begin_attempt(locked: LockedThread, run: Run, worker_id: UUID) -> None:
@@ -113,7 +120,7 @@ def finish_run(
         raise Fenced
     locked, _ = found
     run = lock_attempt(run_id, attempt)
-    locked.runs = [run if other.pk == run.pk else other for other in locked.runs]
+    locked.replace(run)
     if outcome.status == RunStatus.SUCCESS and not outcome.keeps_head:
         _complete_state(locked, run, outcome.values)
     reported = report.columns() if report else {}
@@ -134,9 +141,13 @@ def finish_run(
 
 def _complete_state(locked: LockedThread, run: Run, values: dict[str, Any] | None) -> None:
     """A successful run leaves a head that waits for nothing."""
-    head = Checkpoint.objects.filter(head_of=locked.thread).only("next").first()
-    if values is not None or (head is not None and head.next):
+    if values is not None or _waits_for_something(locked.thread.head_id):
         append_checkpoint(locked, run, values or {}, upcoming=[])
+
+
+def _waits_for_something(head_id: UUID | None) -> bool:
+    head = None if head_id is None else Checkpoint.objects.filter(pk=head_id).only("next").first()
+    return head is not None and bool(head.next)
 
 
 @transaction.atomic(durable=True)

@@ -7,41 +7,50 @@ from uuid import UUID
 from runs.errors import RunNotFound
 from runs.models import Checkpoint, Run
 from runs.services.transition import present_error
+from runs.statements import Select, execute
 from runs.states import FAILED, RunStatus
 
-
-def is_finished(run_id: UUID) -> bool:
-    """Return whether the run is terminal, or has gone altogether."""
-    run = _phase(run_id)
-    return run is None or run.is_terminal
+_OUTCOME = Select(Run, "WHERE id = %s", only=("thread_id", "status", "leased", "error", "reason", "attempt", "base_id"))
+#: Of those that were kept: a rolled-back run has none, and a later attempt may have started over.
+_LAST_STEP = Select(
+    Checkpoint,
+    "WHERE run_id = %s "
+    "AND attempt >= (SELECT kept_from_attempt FROM runs_run WHERE id = %s AND rolled_back_at IS NULL) "
+    "ORDER BY step DESC LIMIT 1",
+    only=("values", "interrupts"),
+)
 
 
 def is_settled(run_id: UUID) -> bool:
     """Return whether the run is terminal and nothing executes it any more, or has gone altogether."""
-    run = _phase(run_id)
+    run = _row(run_id)
     return run is None or run.is_settled
 
 
-def _phase(run_id: UUID) -> Run | None:
-    return Run.objects.filter(pk=run_id).only("status", "leased").first()
-
-
-def get_result(run_id: UUID) -> dict[str, Any]:
-    """Return what a terminal run answers: the state it ended with, or {"__error__"} if it failed.
+def find_result(run_id: UUID) -> dict[str, Any] | None:
+    """Return what the run answers if it is terminal: the state it ended with, or {"__error__"} if it failed.
 
     For somebody who has been let in before: a run that was hidden meanwhile still answers. Raises RunNotFound.
     """
-    run = Run.objects.select_related("base", "thread__head").filter(pk=run_id).first()
+    run = _row(run_id)
     if run is None:
         raise RunNotFound
+    if not run.is_terminal:
+        return None
     if run.status in FAILED:
         return {"__error__": present_error(run.error or {"type": run.status, "message": run.reason})}
     return final_values(run)
 
 
+def _row(run_id: UUID) -> Run | None:
+    (rows,) = execute(_OUTCOME(run_id))
+    return next(iter(_OUTCOME.load(rows)), None)
+
+
 def final_values(run: Run) -> dict[str, Any]:
     """Its last step that was kept, else what it found: its own state, which a later run does not change."""
-    own = Checkpoint.objects.forkable().filter(run=run).order_by("-step").first()
+    (rows,) = execute(_LAST_STEP(run.pk, run.pk))
+    own = next(iter(_LAST_STEP.load(rows)), None)
     found = own or (run.base if run.attempt else run.thread.head)
     if found is None:
         return {}

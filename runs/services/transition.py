@@ -1,15 +1,27 @@
 """The one helper that changes the status of a run, and what every change must leave consistent."""
 
+from collections.abc import Mapping
 from typing import Any
+
+from django.db.models import Model
 
 from runs import dispatch
 from runs.actors import Actor
 from runs.errors import IllegalTransition
 from runs.locks import LockedThread
-from runs.models import Checkpoint, ClockTimestamp, Run, RunEvent, Thread
+from runs.models import Checkpoint, Run, RunEvent, Thread
 from runs.services.measure import changed_on_commit
+from runs.statements import Select, Statement, execute, insert, update
 from runs.states import FAILED, TERMINAL, OnCompletion, RunStatus, ThreadStatus, is_legal
 from runs.streaming import notify
+
+_LAST_FINISHED = Select(
+    Run,
+    "WHERE thread_id = %s AND finished_at IS NOT NULL AND deleted_at IS NULL "
+    "ORDER BY finished_at DESC, sequence DESC LIMIT 1",
+    only=("status", "error"),
+)
+_HEAD = Select(Checkpoint, "WHERE id = %s", only=("next", "interrupts"))
 
 
 def change_status(
@@ -31,8 +43,9 @@ def change_status(
         raise IllegalTransition(f"run {run.pk}: {came_from} -> {to}")
     if to in TERMINAL and came_from not in TERMINAL:
         columns |= {"finished_at": locked.now, "dispatched_at": None}
-    update_run(run, status=to, reason=reason or run.reason, updated_at=locked.now, **columns)
-    write_event(run, came_from, actor=actor, reason=reason)
+    changed = {"status": to, "reason": reason or run.reason, "updated_at": locked.now, **columns}
+    _show(run, changed)
+    execute(update(run, changed), _event(run, came_from, actor=actor, reason=reason))
     changed_on_commit(run, came_from, locked.now)
     if run.is_terminal and run.on_completion == OnCompletion.DELETE:
         _hide(locked)
@@ -53,31 +66,50 @@ def _announce(run: Run) -> None:
 
 def update_run(run: Run, **columns: Any) -> None:
     """Write these columns of the run and nothing else; `run` shows them afterwards."""
-    Run.objects.filter(pk=run.pk).update(**columns)
+    execute(update(run, columns))
+    _show(run, columns)
+
+
+def _show(row: Model, columns: Mapping[str, Any]) -> None:
     for name, value in columns.items():
-        setattr(run, name, value)
+        setattr(row, name, value)
 
 
 def write_event(run: Run, came_from: RunStatus | None, *, actor: Actor, reason: str) -> None:
     """Append to the run's history. The time is the database's at this statement, after the lock was granted."""
-    RunEvent.objects.create(
-        run=run,
-        from_status=came_from,
-        to_status=run.status,
-        attempt=run.attempt,
-        actor=actor.name,
-        reason=reason,
-        request_id=actor.request_id,
+    execute(_event(run, came_from, actor=actor, reason=reason))
+
+
+def insert_run(run: Run, *, actor: Actor, reason: str) -> None:
+    """Insert the run with the first event of its history; it shows its place in the order of runs afterwards."""
+    [[(run.sequence,)], _] = execute(insert(run, returning="sequence"), _event(run, None, actor=actor, reason=reason))
+
+
+def _event(run: Run, came_from: RunStatus | None, *, actor: Actor, reason: str) -> Statement:
+    return insert(
+        RunEvent(
+            run_id=run.pk,
+            from_status=came_from,
+            to_status=run.status,
+            attempt=run.attempt,
+            actor=actor.name,
+            reason=reason,
+            request_id=actor.request_id,
+        )
     )
 
 
 def move_head(locked: LockedThread, head_id: Any) -> None:
     """Make this checkpoint (None: the empty state) the thread's state."""
-    thread = locked.thread
-    if thread.head_id == head_id:
-        return
-    Thread.objects.filter(pk=thread.pk).update(head_id=head_id, state_updated_at=ClockTimestamp())
-    thread.head_id = head_id
+    if locked.thread.head_id != head_id:
+        _update_thread(locked, head_id=head_id, state_updated_at=locked.now)
+
+
+def insert_head(locked: LockedThread, checkpoint: Checkpoint) -> None:
+    """Insert the checkpoint, unless an earlier try has, and make it the thread's state."""
+    moved = {"head_id": checkpoint.pk, "state_updated_at": locked.now}
+    execute(insert(checkpoint, if_free=True), update(locked.thread, moved))
+    _show(locked.thread, moved)
 
 
 def release(locked: LockedThread) -> None:
@@ -101,25 +133,30 @@ def dispatch_next(locked: LockedThread, *, only: Run | None = None) -> Run | Non
     return first
 
 
-def refresh_thread(locked: LockedThread) -> None:
-    """Recompute what the thread shows: its status is a function of its runs and its head."""
+def refresh_thread(locked: LockedThread, **columns: Any) -> None:
+    """Recompute what the thread shows: its status is a function of its runs and its head. Write `columns` as well."""
     thread = locked.thread
     status, error = _thread_status(locked)
-    if (thread.status, thread.error) == (status, error):
-        return
-    Thread.objects.filter(pk=thread.pk).update(status=status, error=error, updated_at=locked.now)
-    thread.status, thread.error, thread.updated_at = status, error, locked.now
+    if (thread.status, thread.error) != (status, error):
+        columns |= {"status": status, "error": error}
+    if columns:
+        _update_thread(locked, updated_at=locked.now, **columns)
+
+
+def _update_thread(locked: LockedThread, **columns: Any) -> None:
+    execute(update(locked.thread, columns))
+    _show(locked.thread, columns)
 
 
 def _thread_status(locked: LockedThread) -> tuple[ThreadStatus, Any]:
     if locked.in_flight:
         return ThreadStatus.BUSY, locked.thread.error
-    finished = Run.objects.filter(thread=locked.thread, finished_at__isnull=False, deleted_at=None)
-    last = finished.order_by("-finished_at", "-sequence").only("status", "error").first()
-    if last is not None and last.status in FAILED:
-        return ThreadStatus.ERROR, present_error(last.error)
-    head = Checkpoint.objects.filter(head_of=locked.thread).values_list("next", "interrupts").first()
-    return (ThreadStatus.INTERRUPTED if head and any(head) else ThreadStatus.IDLE), None
+    runs, heads = execute(_LAST_FINISHED(locked.thread.pk), _HEAD(locked.thread.head_id))
+    for last in _LAST_FINISHED.load(runs):
+        if last.status in FAILED:
+            return ThreadStatus.ERROR, present_error(last.error)
+    waits = any(head.next or head.interrupts for head in _HEAD.load(heads))
+    return (ThreadStatus.INTERRUPTED if waits else ThreadStatus.IDLE), None
 
 
 def present_error(error: Any) -> Any:

@@ -13,7 +13,7 @@ from django.test import AsyncClient
 from runs.api import wait, waiting
 from runs.models import Run, Thread
 from runs.services.cancel import cancel_run
-from runs.services.results import is_finished
+from runs.services.results import find_result
 from runs.services.retention import remove_deleted_runs
 from runs.services.threads import delete_run
 from runs.states import CancelAction, RunStatus
@@ -150,14 +150,14 @@ def test_a_wait_survives_a_database_that_is_away_for_a_moment(
 ) -> None:
     run = make_run(thread)
     asked = iter([OperationalError, OperationalError])
-    really = is_finished
+    really = find_result
 
-    def unsure(run_id: UUID) -> bool:
+    def unsure(run_id: UUID) -> dict[str, Any] | None:
         if error := next(asked, None):
             raise error
         return really(run_id)
 
-    monkeypatch.setattr(waiting, "is_finished", unsure)
+    monkeypatch.setattr(waiting, "find_result", unsure)
     _, body = collect(
         api,
         "get",

@@ -47,7 +47,7 @@ def test_an_insert_that_fails_leaves_the_old_runs_untouched_and_unsignalled(
     thread, run = busy_thread()
     before = everything()
     outbox.clear()
-    with mock.patch.object(Run, "save", side_effect=failure), pytest.raises(failure):
+    with mock.patch("runs.services.create.insert_run", side_effect=failure), pytest.raises(failure):
         create(thread, strategy)
     assert everything() == before
     assert (outbox.published, outbox.told) == ([], [])
@@ -63,7 +63,7 @@ def test_nobody_sees_a_displacement_before_the_new_run_exists(strategy: Multitas
         assert outbox.told == []
         return list(thread.runs.order_by("sequence").values_list("status", flat=True)), outbox.published
 
-    with rival_before("runs.services.create.write_event", look) as reader:
+    with rival_before("runs.services.create.refresh_thread", look) as reader:
         created = create(thread, strategy)
     assert reader.outcome() == (["success", "running", "pending"], [])
     assert outbox.commands() == ["interrupt_run", "revoke"]

@@ -47,6 +47,12 @@ def _check_database() -> Iterator[CheckMessage]:
             hint="Use Django's connection pool instead (DATABASE_POOL_SIZE).",
             id="runs.E011",
         )
+    if database.get("OPTIONS", {}).get("server_side_binding"):
+        yield Error(
+            "OPTIONS['server_side_binding'] must be off: what a run needs is sent as several statements at once, which "
+            "PostgreSQL takes only with their values in them.",
+            id="runs.E013",
+        )
 
 
 def _check_isolation() -> Iterator[CheckMessage]:

@@ -118,6 +118,11 @@ def test_persistent_connections(age: int | None, monkeypatch: pytest.MonkeyPatch
     assert found() == ["runs.E011"]
 
 
+def test_statements_that_could_not_be_sent_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(settings.DATABASES["default"], "OPTIONS", {"server_side_binding": True})
+    assert found() == ["runs.E013"]
+
+
 @pytest.mark.parametrize(
     ("ttl", "longest", "refused"),
     [(3599.0, 3600.0, ["runs.E033"]), (3600.0, 3600.0, []), (0.0, 3600.0, [])],

@@ -6,9 +6,10 @@ import pytest
 from django.db import DatabaseError, IntegrityError, transaction
 
 from runs.locks import lock_thread
-from runs.models import ClockTimestamp, Run, RunEvent, Thread
+from runs.models import ClockTimestamp, Run, Thread
 from runs.services.recover import recover_stalled_runs
 from runs.services.runs import get_run
+from runs.statements import Statement
 from runs.states import CancelAction, RunStatus
 from tests.support.factories import (
     bury,
@@ -30,15 +31,15 @@ pytestmark = pytest.mark.usefixtures("commits", "intact")
 BEGAN = [(None, "pending"), ("pending", "running")]
 
 
-def fail(*_: object, **__: object) -> Any:
-    """What an insert does that the database refuses."""
-    raise DatabaseError("the history is full")
+def refused(*_: object, **__: object) -> Statement:
+    """An insert that the database refuses."""
+    return Statement("SELECT 1 / 0")
 
 
 @pytest.fixture
 def full(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Until `undo`, no event can be written."""
-    monkeypatch.setattr(RunEvent.objects, "create", fail)
+    monkeypatch.setattr("runs.services.transition._event", refused)
     return monkeypatch
 
 

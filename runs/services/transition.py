@@ -66,8 +66,9 @@ def _announce(run: Run) -> None:
 
 def update_run(run: Run, **columns: Any) -> None:
     """Write these columns of the run and nothing else; `run` shows them afterwards."""
-    execute(update(run, columns))
-    _show(run, columns)
+    if columns:
+        execute(update(run, columns))
+        _show(run, columns)
 
 
 def _show(row: Model, columns: Mapping[str, Any]) -> None:

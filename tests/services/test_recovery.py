@@ -7,6 +7,7 @@ from django.db import transaction
 
 from runs.models import ClockTimestamp, Run, Worker
 from runs.services.lifecycle import executor_gone
+from runs.services.progress import Report
 from runs.services.recover import (
     bury_expired_workers,
     dispatch_lost_runs,
@@ -33,6 +34,7 @@ from tests.support.factories import (
     running,
     step,
     stored,
+    worker_of,
 )
 from tests.support.fixtures import Outbox
 from tests.support.race import Rival
@@ -111,6 +113,20 @@ def test_a_cancelled_run_is_settled_when_its_executor_is_gone(
     assert (stored(run).status, stored(run).is_settled, stored(run).crashes) == (RunStatus.INTERRUPTED, True, 0)
     assert outbox.published == [waiting.pk]
     assert history(run) == [*BEGAN, ("running", "interrupted"), ("interrupted", "interrupted")]
+
+
+@pytest.mark.parametrize(("report", "used"), [(Report(), {}), (Report(usage={"calls": 2}), {"calls": 2})])
+def test_an_executor_that_has_left_reports_what_it_knows(report: Report, used: dict[str, int]) -> None:
+    run = running(make_thread())
+    executor_gone(
+        run_id=run.pk,
+        attempt=1,
+        worker_id=worker_of(run),
+        departure=Departure.LEFT,
+        actor=SYSTEM,
+        report=report,
+    )
+    assert (stored(run).usage, stored(run).leased) == (used, False)
 
 
 def test_only_the_holder_of_the_attempt_ends_its_lease() -> None:

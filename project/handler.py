@@ -1,9 +1,13 @@
 """How a request gets from the event loop to its view: in one step."""
 
+from typing import Any
+
 from asgiref.sync import sync_to_async
 from django.core.handlers.asgi import ASGIHandler
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
+
+from runs.api.request_threads import request_thread
 
 
 class OneThreadHandler(ASGIHandler):
@@ -12,6 +16,11 @@ class OneThreadHandler(ASGIHandler):
     Django's own handler keeps the chain of middleware in the event loop and leaves it for every `process_request` and
     `process_response`, more than a dozen times a request. All our views are synchronous.
     """
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Serve the request, in a thread that has served others."""
+        async with request_thread():
+            await self.handle(scope, receive, send)
 
     def load_middleware(self, is_async: bool = False) -> None:
         """Load the chain for a thread."""

@@ -38,7 +38,8 @@ def execute(*statements: Statement) -> list[list[Row]]:
 
 
 def _rows(cursor: Any) -> list[Row]:
-    return cursor.fetchall() if cursor.description else []
+    """None of a statement that returns none; asking psycopg for its `description` would cost more than the rows."""
+    return cursor.fetchall() if cursor.pgresult.ntuples else []
 
 
 class Select(Generic[M]):

@@ -18,10 +18,10 @@ from runs.api.cancel import CancelQuery, answer_when_settled
 from runs.api.disconnect import Connection, cares
 from runs.api.fields import QueryFlagField, QuerySerializer
 from runs.api.links import CONTENT_LOCATION, LOCATION, stream_headers
+from runs.api.request_threads import give_back_thread
 from runs.api.run_requests import STREAM_MODES, RunCreate
 from runs.api.runs import CreateView
 from runs.api.view import ApiView
-from runs.api.waiting import give_back_thread
 from runs.models import Run
 from runs.services.cancel import cancel_run
 from runs.services.create import CreatedRun

@@ -13,9 +13,9 @@ from rest_framework.request import Request
 from runs import metrics
 from runs.api.fields import QuerySerializer
 from runs.api.links import LOCATION, thread_stream_headers
+from runs.api.request_threads import give_back_thread
 from runs.api.streams import STREAM_HEADERS, STREAM_RESPONSE, cut, note_gap
 from runs.api.view import ApiView
-from runs.api.waiting import give_back_thread
 from runs.services.history import get_thread
 from runs.streaming.frames import Gap
 from runs.streaming.hub import hub

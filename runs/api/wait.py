@@ -19,10 +19,11 @@ from runs.api import idempotency
 from runs.api.disconnect import Connection
 from runs.api.fields import QueryFlagField, QuerySerializer
 from runs.api.links import CONTENT_LOCATION, LOCATION, join_headers
+from runs.api.request_threads import give_back_thread
 from runs.api.run_requests import RunCreate
 from runs.api.runs import CreateView
 from runs.api.view import ApiView
-from runs.api.waiting import give_back_thread, result
+from runs.api.waiting import result
 from runs.models import Run
 from runs.services.create import CreatedRun
 from runs.services.runs import get_run

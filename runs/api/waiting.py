@@ -5,8 +5,8 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 from uuid import UUID
 
-from asgiref.sync import SyncToAsync, sync_to_async
-from django.db import InterfaceError, OperationalError, connection, connections
+from asgiref.sync import sync_to_async
+from django.db import InterfaceError, OperationalError, connection
 
 from runs.errors import RunNotFound
 from runs.services.results import find_result, is_settled
@@ -53,22 +53,6 @@ def _find_result(run_id: UUID) -> dict[str, Any] | None:
         return find_result(run_id)
     except RunNotFound as error:  # it was removed while it was waited for
         return {"__error__": {"error": "RunNotFound", "message": error.message}}
-
-
-def give_back_thread() -> None:
-    """End the thread in which this request's view has run; to be called when what is left of the answer is awaited.
-
-    Django keeps it until the answer is complete, which for a stream may be hours, with the stack it has grown. Should
-    the request need one again (it does to close its response), it gets a new one. A connection that a middleware has
-    opened after the view would be lost with the thread, and its place in the pool for ever.
-    """
-    context = SyncToAsync.thread_sensitive_context.get(None)
-    if context is None or getattr(context, "_executor", None) is not None:  # then it belongs to whoever called Django
-        return
-    executor = SyncToAsync.context_to_thread_executor.pop(context, None)
-    if executor is not None:
-        executor.submit(connections.close_all)
-        executor.shutdown(wait=False)
 
 
 def give_back_connection() -> None:

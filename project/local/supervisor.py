@@ -31,7 +31,8 @@ class Child:
 
     def __init__(self, spec: Process, environment: Mapping[str, str], console: Console) -> None:
         self.spec, self._console = spec, console
-        self._environment = {**environment, **spec.environment, "PYTHONUNBUFFERED": "1"}
+        named = {"PGAPPNAME": f"runyard {spec.name}"}  # whose a session of PostgreSQL is
+        self._environment = {**environment, **named, **spec.environment, "PYTHONUNBUFFERED": "1"}
         self._started_at = self._due = 0.0
         self._crashes = 0
         self._reader: threading.Thread | None = None

@@ -61,7 +61,7 @@ def _values(runs: int, events: int) -> dict[str, Any]:
         raise SystemExit(f"There are runs in {connection.settings_dict['NAME']} already; an empty database is needed.")
     if runs < 1 or events < 3 * runs:
         raise SystemExit("At least one run, and three events for each.")
-    in_flight = min(IN_FLIGHT, runs // 10)
+    in_flight = min(IN_FLIGHT, runs // 5)
     return {
         "runs": runs,
         "in_flight": in_flight,

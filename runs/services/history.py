@@ -10,6 +10,8 @@ from runs.errors import CheckpointNotFound, InvalidRequest, ThreadNotFound
 from runs.models import Checkpoint, Thread
 
 MAX_LIMIT = 1000
+#: As good as no limit: PostgreSQL's largest integer.
+_DEEPEST = 2**31 - 1
 
 
 def get_thread(*, thread_id: UUID, owner: Any) -> Thread:
@@ -55,9 +57,9 @@ def get_history(
     return _lineage(first, limit, metadata or {})
 
 
-def lineage_ids(checkpoint_id: UUID | None) -> list[UUID]:
-    """The ids of this checkpoint and its ancestors, newest first."""
-    return [checkpoint.pk for checkpoint in _lineage(checkpoint_id, None, {}, columns="c.id")]
+def lineage_ids(checkpoint_id: UUID | None, limit: int | None = None) -> list[UUID]:
+    """The ids of this checkpoint and its ancestors, newest first; `limit`: of so many at most."""
+    return [checkpoint.pk for checkpoint in _lineage(checkpoint_id, limit, {}, columns="c.id")]
 
 
 def langgraph_ids(checkpoint_ids: Sequence[UUID]) -> list[UUID]:
@@ -71,13 +73,17 @@ def langgraph_ids(checkpoint_ids: Sequence[UUID]) -> list[UUID]:
 def _lineage(
     checkpoint_id: UUID | None, limit: int | None, metadata: dict[str, Any], *, columns: str = "c.*"
 ) -> Sequence[Checkpoint]:
-    """Walk the parents in one recursive statement that carries ids only, then read the rows that were asked for."""
+    """Walk the parents in one recursive statement that carries ids only, then read the rows that were asked for.
+
+    Without a condition on the rows the walk ends with the last that is wanted: a thread may be ten thousand steps long.
+    """
     table = Checkpoint._meta.db_table
     rows = Checkpoint.objects.raw(
-        f"WITH RECURSIVE line AS (SELECT id, parent_id, 0 AS depth FROM {table} WHERE id = %s "  # noqa: S608 - our name
-        f"UNION ALL SELECT c.id, c.parent_id, line.depth + 1 FROM {table} c JOIN line ON c.id = line.parent_id) "
+        f"WITH RECURSIVE line AS (SELECT id, parent_id, 1 AS depth FROM {table} WHERE id = %s "  # noqa: S608 - our name
+        f"UNION ALL SELECT c.id, c.parent_id, line.depth + 1 FROM {table} c JOIN line ON c.id = line.parent_id "
+        "WHERE line.depth < %s) "
         f"SELECT {columns} FROM line JOIN {table} c ON c.id = line.id WHERE c.metadata @> %s "
         "ORDER BY line.depth LIMIT %s",
-        [checkpoint_id, Jsonb(metadata), limit],
+        [checkpoint_id, _DEEPEST if limit is None or metadata else limit, Jsonb(metadata), limit],
     )
     return list(rows)

@@ -63,14 +63,14 @@ class Database:
 
         from bench.bulk import bulk_load
         from bench.operations import subject_of
-        from bench.populate import populate, vacuum
+        from bench.populate import IN_FLIGHT, populate, vacuum
         from runs.models import Run
         from runs.services.retention import forget_idempotency_keys
 
         call_command("migrate", verbosity=0)
         if not Run.objects.exists():
             with bulk_load():
-                populate(runs=self.runs, events=EVENTS_PER_RUN * self.runs, report=_say)
+                populate(runs=self.runs, events=EVENTS_PER_RUN * self.runs, in_flight=IN_FLIGHT, report=_say)
             vacuum()
         forget_idempotency_keys()
         for length in LENGTHS:
@@ -140,19 +140,19 @@ def _explain(operation: "Operation", database: Database, length: int) -> "list[P
 
 def _time(operation: "Operation", database: Database, length: int) -> float:
     """Milliseconds from sending each statement until its rows are here; what Python does between is left out."""
-    from django.db import connection
+    from tests.support.plans import watched
 
     spent = 0.0
 
-    def watch(execute: Callable[..., Any], *statement: Any) -> Any:
+    def watch(execute: Callable[[], Any], _sql: str, _params: Any) -> Any:
         nonlocal spent
         began = time.perf_counter()
         try:
-            return execute(*statement)
+            return execute()
         finally:
             spent += time.perf_counter() - began
 
-    with _undone(operation, database, length) as action, connection.execute_wrapper(watch):
+    with _undone(operation, database, length) as action, watched(watch):
         action()
     return spent * 1000
 
@@ -160,14 +160,12 @@ def _time(operation: "Operation", database: Database, length: int) -> float:
 @contextmanager
 def _undone(operation: "Operation", database: Database, length: int) -> Iterator[Callable[[], object]]:
     """The operation, prepared; nothing of it stays."""
-    from django.db import transaction
+    from tests.support.plans import undone
 
-    with database.used(), transaction.atomic():
-        transaction.get_connection().atomic_blocks[-1]._from_testcase = True  # services insist on being outermost
+    with database.used(), undone():
         subject = database.subjects[length]
         prepared = operation.prepare(subject)
         yield lambda: operation.measure(subject, prepared)
-        transaction.set_rollback(True)
 
 
 def _row(

@@ -9,6 +9,8 @@ from uuid import UUID, uuid4
 from django.db import connection
 
 from runs.actors import Actor
+from runs.execution.graphs.checkpointer import find_start
+from runs.execution.graphs.rows import VisibleRows
 from runs.models import ClockTimestamp, Run, Thread, Worker
 from runs.services import gauges, history, overview, recover, results, retention, runs, thread_search, waiting, workers
 from runs.services.idempotency import Idempotency
@@ -19,6 +21,24 @@ from tests.support import factories as make
 OWNER = "growth"
 #: The thread of this many runs, in every database.
 SELECT_THREAD = "SELECT id FROM runs_thread WHERE metadata @> jsonb_build_object('growth', %s) AND owner_id = %s"
+
+
+#: What LangGraph would have stored of every step of the thread, and of a task at each.
+GRAPH_ROWS = (
+    """
+    INSERT INTO checkpoints (thread_id, checkpoint_ns, checkpoint_id, type, checkpoint, metadata)
+    SELECT thread_id::text, '', id::text, NULL, jsonb_build_object('v', 4, 'id', id, 'ts', created_at,
+        'channel_values', '{}'::jsonb, 'channel_versions', '{}'::jsonb, 'versions_seen', '{}'::jsonb),
+        jsonb_build_object('run_id', run_id, 'step', step)
+    FROM runs_checkpoint WHERE thread_id = %(thread)s ON CONFLICT DO NOTHING
+    """,
+    """
+    INSERT INTO checkpoint_writes (thread_id, checkpoint_ns, checkpoint_id, task_id, idx, channel, type, blob)
+    SELECT thread_id::text, '', id::text, gen_random_uuid() || '/1/' || run_id, 0, 'log', 'null', ''
+    FROM runs_checkpoint WHERE thread_id = %(thread)s
+        AND NOT EXISTS (SELECT FROM checkpoint_writes WHERE thread_id = %(thread)s)
+    """,
+)
 
 
 @dataclass(frozen=True)
@@ -101,6 +121,18 @@ def _cancel(action: CancelAction) -> Measure:
     return lambda _, run: make.cancel(run, action)
 
 
+def _graph_start(subject: Subject, _: Any) -> Any:
+    return find_start(_of_graph(subject), VisibleRows())
+
+
+def _graph_head(subject: Subject, tip: str) -> Any:
+    return VisibleRows().visible(str(subject.thread.pk), "", [tip], checkpoint_id=tip, limit=1)
+
+
+def _of_graph(subject: Subject) -> Run:
+    return Run.objects.select_related("thread").get(pk=subject.last.pk)
+
+
 OPERATIONS = (
     Operation("create on a new thread", _on_new_thread, of_thread=False),
     *(Operation(f"create, {name}, idle thread", _create(name)) for name in ("reject", "enqueue")),
@@ -131,6 +163,8 @@ OPERATIONS = (
     Operation(
         "places in the queue", lambda subject, _: runs.queue_positions(subject.thread.pk), _running_with_successor
     ),
+    Operation("graph: where an attempt starts", _graph_start),
+    Operation("graph: reading the head", _graph_head, lambda subject: str(subject.thread.head_id)),
     Operation("thread stream, next run", _next_stream),
     Operation("thread stream, heartbeat", lambda subject, _: rows.last_beginnings([subject.thread.pk])),
     Operation("search threads, newest 10", _threads, of_thread=False),
@@ -171,6 +205,9 @@ def subject_of(runs_on_thread: int) -> Subject:
         cursor.execute(SELECT_THREAD, [runs_on_thread, owner.pk])
         found = cursor.fetchone()
     thread = Thread.objects.get(pk=found[0]) if found else _make_thread(runs_on_thread)
+    with connection.cursor() as cursor:
+        for statement in GRAPH_ROWS:
+            cursor.execute(statement, {"thread": str(thread.pk)})
     last = Run.objects.filter(thread=thread).newest_first()[0]
     worker = Worker.objects.filter(host=OWNER, buried_at=None).first() or make.make_worker(OWNER)
     Worker.objects.filter(pk=worker.pk).update(expires_at=ClockTimestamp() + timedelta(days=1))
@@ -202,7 +239,7 @@ def _copies() -> Iterator[str]:
     }
     selected = ", ".join(own.get(column, column) for column in columns)
     yield (
-        "CREATE TEMPORARY TABLE copy ON COMMIT DROP AS "
+        "CREATE TEMPORARY TABLE copy AS "
         "SELECT n, gen_random_uuid() AS run_id, gen_random_uuid() AS checkpoint_id "
         "FROM generate_series(1, %(copies)s) n"
     )
@@ -221,3 +258,4 @@ def _copies() -> Iterator[str]:
         "UPDATE runs_checkpoint SET parent_id = (SELECT checkpoint_id FROM copy WHERE n = 1), step = %(copies)s "
         "WHERE run_id = %(run)s"
     )
+    yield "DROP TABLE copy"

@@ -10,8 +10,6 @@ from runs.errors import CheckpointNotFound, InvalidRequest, ThreadNotFound
 from runs.models import Checkpoint, Thread
 
 MAX_LIMIT = 1000
-#: As good as no limit: PostgreSQL's largest integer.
-_DEEPEST = 2**31 - 1
 
 
 def get_thread(*, thread_id: UUID, owner: Any) -> Thread:
@@ -73,10 +71,7 @@ def langgraph_ids(checkpoint_ids: Sequence[UUID]) -> list[UUID]:
 def _lineage(
     checkpoint_id: UUID | None, limit: int | None, metadata: dict[str, Any], *, columns: str = "c.*"
 ) -> Sequence[Checkpoint]:
-    """Walk the parents in one recursive statement that carries ids only, then read the rows that were asked for.
-
-    Without a condition on the rows the walk ends with the last that is wanted: a thread may be ten thousand steps long.
-    """
+    """Walk the parents in one recursive statement that carries ids only, then read the rows that were asked for."""
     table = Checkpoint._meta.db_table
     rows = Checkpoint.objects.raw(
         f"WITH RECURSIVE line AS (SELECT id, parent_id, 1 AS depth FROM {table} WHERE id = %s "  # noqa: S608 - our name
@@ -84,6 +79,11 @@ def _lineage(
         "WHERE line.depth < %s) "
         f"SELECT {columns} FROM line JOIN {table} c ON c.id = line.id WHERE c.metadata @> %s "
         "ORDER BY line.depth LIMIT %s",
-        [checkpoint_id, _DEEPEST if limit is None or metadata else limit, Jsonb(metadata), limit],
+        [checkpoint_id, _deepest(limit, metadata), Jsonb(metadata), limit],
     )
     return list(rows)
+
+
+def _deepest(limit: int | None, metadata: dict[str, Any]) -> int:
+    """How far to walk, of what may be ten thousand steps: if every one is wanted, no further than to the last."""
+    return 2**31 - 1 if limit is None or metadata else limit

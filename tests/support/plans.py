@@ -5,10 +5,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+from unittest.mock import patch
 
-from django.db import connection
+from django.db import connection, transaction
+from psycopg import Cursor
+
+from runs.execution.graphs import rows
 
 EXPLAIN = "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON)"
+#: Gets what executes the statement, the statement, and its values; returns what the first has returned.
+Watch = Callable[[Callable[[], Any], str, Any], Any]
 EXPLAINABLE = ("SELECT", "INSERT", "UPDATE", "DELETE", "WITH")
 
 
@@ -24,16 +30,41 @@ class Plan:
 
 
 @contextmanager
+def undone() -> Iterator[None]:
+    """A transaction that is rolled back, in which services begin theirs, which insist on being outermost."""
+    with transaction.atomic():
+        transaction.get_connection().atomic_blocks[-1]._from_testcase = True
+        yield
+        transaction.set_rollback(True)
+
+
+@contextmanager
+def watched(watch: Watch) -> Iterator[None]:
+    """In this block every statement goes through `watch`: those of Django's connection, and LangGraph's on it."""
+
+    def by_django(execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:
+        return watch(lambda: execute(sql, params, many, context), sql, params)
+
+    class OfLangGraph(Cursor[Any]):
+        def execute(self, query: Any, params: Any = None, **options: Any) -> Any:
+            sql = query.decode() if isinstance(query, bytes) else query
+            return watch(lambda: super(OfLangGraph, self).execute(query, params, **options), sql, params)
+
+    with connection.execute_wrapper(by_django), patch.object(rows, "Cursor", OfLangGraph):
+        yield
+
+
+@contextmanager
 def explained() -> Iterator[list[Plan]]:
     """The plans of what is executed in this block, inside a transaction that is open already."""
     plans: list[Plan] = []
 
-    def explain(execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:
+    def explain(execute: Callable[[], Any], sql: str, params: Any) -> Any:
         if sql.lstrip().upper().startswith(EXPLAINABLE):
             plans.append(_plan(sql, params))
-        return execute(sql, params, many, context)
+        return execute()
 
-    with connection.execute_wrapper(explain):
+    with watched(explain):
         yield plans
 
 

@@ -26,13 +26,14 @@ TABLES = ("runs_thread", "runs_run", "runs_runevent", "runs_checkpoint", "runs_w
 Report = Callable[[str], None]
 
 
-def populate(*, runs: int, events: int, report: Report = lambda _: None) -> None:
+def populate(*, runs: int, events: int, in_flight: int | None = None, report: Report = lambda _: None) -> None:
     """Write the rows. They satisfy every constraint and every invariant that the tables show.
 
     A run's history has three events or more; to have `events` of them on the average, runs are executed in several
-    attempts. Raises SystemExit if there are runs already, or if the numbers do not go together.
+    attempts. `in_flight` of them have not ended; by default a tenth, at most IN_FLIGHT. Raises SystemExit if there are
+    runs already, or if the numbers do not go together.
     """
-    values = _values(runs, events)
+    values = _values(runs, events, min(IN_FLIGHT, runs // 10) if in_flight is None else in_flight)
     with transaction.atomic(), connection.cursor() as cursor:
         values |= {"first_owner": _owners(cursor)}
         cursor.execute(rows.FUNCTIONS)
@@ -54,14 +55,13 @@ def populate(*, runs: int, events: int, report: Report = lambda _: None) -> None
     report("states of threads, idempotency keys")
 
 
-def _values(runs: int, events: int) -> dict[str, Any]:
+def _values(runs: int, events: int, in_flight: int) -> dict[str, Any]:
     from runs.models import Run
 
     if Run.objects.exists():
         raise SystemExit(f"There are runs in {connection.settings_dict['NAME']} already; an empty database is needed.")
     if runs < 1 or events < 3 * runs:
         raise SystemExit("At least one run, and three events for each.")
-    in_flight = min(IN_FLIGHT, runs // 10)
     return {
         "runs": runs,
         "in_flight": in_flight,

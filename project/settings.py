@@ -1,9 +1,11 @@
 """Settings of the reference deployment; every value that differs between machines comes from the environment."""
 
 from pathlib import Path
+from typing import Any
 
 import environ
 from corsheaders.defaults import default_headers
+from kombu import Queue
 
 import runs
 
@@ -137,7 +139,7 @@ if env.bool("BEHIND_HTTPS", default=False):
     SECURE_HSTS_SECONDS = env.int("SECURE_HSTS_SECONDS", default=31_536_000)
     SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = True
 
-RUNS = {
+RUNS: dict[str, Any] = {
     "ASSISTANTS": {
         "digest": "examples.digest:digest",
         "keywords": "examples.keywords:keywords",
@@ -222,6 +224,8 @@ if CELERY_BROKER_URL.startswith(("redis", "valkey")):
     }
 CELERY_TASK_PUBLISH_RETRY = False  # a request does not wait for the broker; the scheduler publishes again
 CELERY_TASK_DEFAULT_QUEUE = "runs"
+if (_fair := RUNS.get("FAIR_QUEUES", 1)) > 1:  # workers take from all of them, in turn; runs.broker names the same
+    CELERY_TASK_QUEUES = [Queue(name) for name in ("runs", *(f"runs.{number}" for number in range(1, _fair)))]
 CELERY_TASK_ACKS_LATE = True  # with a prefetch of one, no message is parked behind a run that executes
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_TASK_REJECT_ON_WORKER_LOST = True

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
+from zlib import crc32
 
 from celery import current_app
 from celery.app.control import Control
@@ -26,6 +27,23 @@ class _OnceProducer(Producer):
 
     def publish(self, *args: Any, **options: Any) -> Any:
         return super().publish(*args, **{**options, "retry": False})
+
+
+def queue_of(owner_id: Any) -> str:
+    """The queue in which an owner's runs wait: the same in every process, one of RUNS["FAIR_QUEUES"]."""
+    names = queue_names()
+    return names[crc32(str(owner_id).encode()) % len(names)]
+
+
+def queue_names() -> list[str]:
+    """The queues that runs may wait in: Celery's default queue, and "<its name>.1" and so on."""
+    first = current_app.conf.task_default_queue
+    return [first, *(f"{first}.{number}" for number in range(1, runs_settings().FAIR_QUEUES))]
+
+
+def unserved_queues() -> list[str]:
+    """Of these, those from which a worker that is not told otherwise does not take."""
+    return sorted(set(queue_names()) - set(current_app.amqp.queues))
 
 
 def send_task(name: str, **options: Any) -> None:

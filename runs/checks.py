@@ -11,6 +11,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import OperationalError, connection, transaction
 
 from runs.assistants import registry
+from runs.broker import unserved_queues
 from runs.conf import RunsSettings, runs_settings
 
 #: What kombu's Redis transport takes when it is told nothing, in seconds.
@@ -87,6 +88,12 @@ def _check_queue(options: RunsSettings) -> Iterator[CheckMessage]:
             f"({options.MAX_RUN_SECONDS:g} s): every long run would be delivered again while it executes.",
             id="runs.E023",
         )
+    if unknown := unserved_queues():
+        yield Error(
+            f"RUNS['FAIR_QUEUES'] is {options.FAIR_QUEUES}, and no worker would take from {', '.join(unknown)}.",
+            hint="Name them all in CELERY_TASK_QUEUES, or set FAIR_QUEUES to 1.",
+            id="runs.E027",
+        )
     yield from _check_blocking(conf)
     if conf.task_time_limit is not None and conf.task_time_limit <= options.MAX_RUN_SECONDS:
         yield Error("CELERY_TASK_TIME_LIMIT must be longer than RUNS['MAX_RUN_SECONDS'].", id="runs.E024")
@@ -118,6 +125,8 @@ def _check_times(options: RunsSettings) -> Iterator[CheckMessage]:
             f"({options.MAX_RUN_SECONDS:g} s): the stream of a run that is silent would vanish. 0: streams are kept.",
             id="runs.E033",
         )
+    if options.FAIR_QUEUES < 1:
+        yield Error("RUNS['FAIR_QUEUES'] must be at least 1.", id="runs.E034")
     if options.RENEW_SECONDS * 2 > options.LEASE_SECONDS:
         yield Error(
             "RUNS['RENEW_SECONDS'] must be at most half of LEASE_SECONDS: one lost renewal is no death.", id="runs.E031"

@@ -27,6 +27,8 @@ class RunsSettings:
     MAX_ATTEMPTS: int = 3
     #: Runs that may wait on one thread.
     MAX_QUEUED_RUNS: int = 100
+    #: Queues over which owners are spread. Workers take from all in turn, so a flood delays only who shares its queue.
+    FAIR_QUEUES: int = 1
     #: A worker that has not renewed for this long may be buried.
     LEASE_SECONDS: float = 15.0
     #: How often a worker renews its lease and learns of cancels that no message told it.

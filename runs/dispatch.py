@@ -154,6 +154,7 @@ def publish_on_commit(run: Run) -> None:
         EXECUTE_RUN,
         args=(str(run.pk),),
         task_id=str(run.pk),
+        queue=broker.queue_of(run.owner_id),
         argsrepr=f"(run {run.pk})",
         kwargsrepr=repr(details),
     )

@@ -16,7 +16,7 @@ from bench.stack import allow_files
 from runs import __version__
 
 VERSIONS = {"runyard": __version__, "langgraph": LANGGRAPH[-1], "aegra": AEGRA[0], "aegra-workers": AEGRA[0]}
-TRIAL = Scale(samples=5, clients=(16,), waiting=(16,), queued=20, idle=(50,))
+TRIAL = Scale(samples=5, clients=(16,), waiting=(16,), queued=20, idle=(50,), flood_seconds=4.0)
 FILES = 8192
 
 

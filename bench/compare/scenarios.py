@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
-from bench.compare.load import Load
+from bench.compare.load import Load, client
 from bench.compare.servers import Server
 
 #: How often each of the short ones is repeated in a round.
@@ -14,6 +14,7 @@ SAMPLES = 30
 THROUGHPUT_SECONDS = 5.0
 LONG = {"seconds": 600.0}
 CALL_SECONDS = 2.0
+FLOODING_CLIENTS = 32
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class Scale:
     waiting: tuple[int, ...] = (64, 512)
     queued: int = 200
     idle: tuple[int, ...] = (100, 1000)
+    flood_seconds: float = 10.0
 
 
 @dataclass(frozen=True)
@@ -199,6 +201,38 @@ async def idle_streams(load: Load, server: Server, scale: Scale) -> AsyncIterato
         await load.post(f"/threads/{thread}/runs/{run}/cancel?wait=1&action=interrupt")
 
 
+async def two_tenants(load: Load, server: Server, scale: Scale) -> AsyncIterator[Row]:
+    """One creates runs as fast as the server accepts them, the other asks for one at a time."""
+    async with client(server.url, server.others) as quiet:
+        yield Row("a tenant alone: runs/wait", await _milliseconds(scale.samples, lambda: _wait_once(quiet)))
+        async with asyncio.TaskGroup() as group:
+            flood = [group.create_task(_flood(load, scale.flood_seconds)) for _ in range(FLOODING_CLIENTS)]
+            await asyncio.sleep(scale.flood_seconds / 4)
+            began, found = time.perf_counter(), []
+            while time.perf_counter() - began < scale.flood_seconds / 2:
+                found.append(await _wait_once(quiet) * 1000)
+        yield Row("a tenant beside one that floods: runs/wait", found)
+    created = [run for one in flood for run in one.result()]
+    yield Row("the flood: accepted", [len(created) / scale.flood_seconds], "runs/s", more_is_better=True)
+    for thread, run in created:
+        await load.until_done(thread, run)
+
+
+async def _wait_once(load: Load) -> float:
+    thread = await load.thread()
+    began = time.perf_counter()
+    await load.wait(thread, "no_work")
+    return time.perf_counter() - began
+
+
+async def _flood(load: Load, seconds: float) -> list[tuple[str, str]]:
+    began, created = time.perf_counter(), []
+    while time.perf_counter() - began < seconds:
+        thread = await load.thread()
+        created.append((thread, await load.create(thread, "no_work")))
+    return created
+
+
 SCENARIOS: dict[str, Scenario] = {
     "create": create_to_done,
     "stream": streaming,
@@ -207,4 +241,5 @@ SCENARIOS: dict[str, Scenario] = {
     "waiting": waiting_for_a_model,
     "queue": queue,
     "idle": idle_streams,
+    "tenants": two_tenants,
 }

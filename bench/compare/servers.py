@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -15,10 +16,10 @@ import psutil
 
 from bench.environments import AEGRA, LANGGRAPH, environment, newer_python
 from project.local.engines import started_engines
-from project.local.home import Home
+from project.local.home import ROOT, Home
 from project.local.ports import free_port
 from project.local.processes import last_lines, spawn
-from project.local.running import running_server
+from project.local.running import RunningServer, running_server
 
 PROJECT = Path(__file__).parent / "project"
 START_SECONDS = 120.0
@@ -34,6 +35,8 @@ class Server:
     #: The process whose children are the server; engines are not counted.
     process: psutil.Process
     headers: Mapping[str, str] = field(default_factory=dict)
+    #: Those of another tenant; where there are no tenants, the same.
+    others: Mapping[str, str] = field(default_factory=dict)
 
     def resident_kib(self) -> int:
         """What all of its processes hold; pages that they share count once (PSS)."""
@@ -65,7 +68,20 @@ def runyard() -> Iterator[Server]:
     """All of it, as `make up` starts it, with two children in its worker."""
     given = {"RUNYARD_CONFIG": str(PROJECT / "langgraph.json"), "WORKERS": "2"}
     with running_server(environment=given) as up:
-        yield Server("runyard", up.url, psutil.Process(up.process.pid), {"x-api-key": up.api_key})
+        keys = ({"x-api-key": key} for key in (up.api_key, _another_key(up)))
+        yield Server("runyard", up.url, psutil.Process(up.process.pid), *keys)
+
+
+def _another_key(up: RunningServer) -> str:
+    """Of a user that is made here."""
+    code = (
+        "from django.contrib.auth.models import User; from runs.services.api_keys import create_api_key; "
+        "print(create_api_key(owner=User.objects.create_user('another'), name='bench')[1])"
+    )
+    command = [sys.executable, "manage.py", "shell", "--no-imports", "--command", code]
+    environment = {**os.environ, "RUNYARD_HOME": str(up.home.path)}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)  # noqa: S603 - ours
+    return done.stdout.strip()
 
 
 @contextmanager

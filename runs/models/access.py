@@ -29,7 +29,7 @@ class ApiKey(models.Model):
 class IdempotencyKey(models.Model):
     """The key of a create that was accepted; a replay presents the run it made."""
 
-    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+", db_index=False)
     route = models.CharField(max_length=255)
     key = models.CharField(max_length=255)
     fingerprint = models.CharField(max_length=64)

@@ -25,9 +25,11 @@ class Checkpoint(models.Model):
     """
 
     id = models.UUIDField(primary_key=True, default=new_checkpoint_id, editable=False)
-    thread = models.ForeignKey("runs.Thread", on_delete=models.CASCADE, related_name="checkpoints")
+    thread = models.ForeignKey("runs.Thread", on_delete=models.CASCADE, related_name="checkpoints", db_index=False)
     parent = models.ForeignKey("self", null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
-    run = models.ForeignKey("runs.Run", null=True, blank=True, on_delete=models.SET_NULL, related_name="checkpoints")
+    run = models.ForeignKey(
+        "runs.Run", null=True, blank=True, on_delete=models.SET_NULL, related_name="checkpoints", db_index=False
+    )
     attempt = models.IntegerField(default=0)
     step = models.IntegerField()
     values = models.JSONField(default=dict)
@@ -44,7 +46,10 @@ class Checkpoint(models.Model):
     objects = CheckpointQuerySet.as_manager()
 
     class Meta:
-        indexes = [models.Index(fields=["thread", "-id"], name="runs_checkpoint_of_thread")]
+        indexes = [
+            models.Index(fields=["thread", "-id"], name="runs_checkpoint_of_thread"),
+            models.Index(fields=["run", "-step"], name="runs_checkpoint_of_run"),
+        ]
 
     def __str__(self) -> str:
         return str(self.id)

@@ -12,7 +12,9 @@ from runs.models.fields import ClockTimestamp, NextRunSequence, new_id
 from runs.states import IN_FLIGHT, TERMINAL, CancelAction, DisconnectMode, MultitaskStrategy, OnCompletion, RunStatus
 
 _in_flight = Q(status__in=sorted(IN_FLIGHT))
+_unsettled = _in_flight | Q(leased=True)
 _terminal = Q(status__in=sorted(TERMINAL))
+_begun, _finished = Q(started_at__isnull=False), Q(finished_at__isnull=False)
 
 
 class RunQuerySet(models.QuerySet["Run"]):
@@ -26,6 +28,10 @@ class RunQuerySet(models.QuerySet["Run"]):
     def in_flight(self) -> Self:
         """Runs that are pending or running."""
         return self.filter(_in_flight)
+
+    def unsettled(self) -> Self:
+        """Runs that are pending, running or stopping: what stands between a thread and its next run."""
+        return self.filter(_unsettled)
 
     def leased(self) -> Self:
         """Runs that a worker holds, from claim to settlement."""
@@ -41,8 +47,9 @@ class Run(models.Model):
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     sequence = models.BigIntegerField(db_default=NextRunSequence(), unique=True, editable=False)
-    thread = models.ForeignKey("runs.Thread", on_delete=models.CASCADE, related_name="runs")
-    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    # No foreign key brings an index of its own: each costs every run an entry at each change. Those below serve them.
+    thread = models.ForeignKey("runs.Thread", on_delete=models.CASCADE, related_name="runs", db_index=False)
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", db_index=False)
     #: What executes: the name of a registered function or graph, which LangGraph calls graph_id.
     assistant = models.CharField(max_length=128)
     #: As which assistant it was asked for; null: the server's own of that name. Not a foreign key: a run's history
@@ -71,8 +78,12 @@ class Run(models.Model):
     cancel_action = models.CharField(max_length=16, choices=CancelAction, null=True, blank=True)  # noqa: DJ001
     cancelled_by = models.CharField(max_length=255, default="", blank=True)
     cancelled_at = models.DateTimeField(null=True, blank=True)
-    displaced_by = models.ForeignKey("self", null=True, blank=True, on_delete=models.SET_NULL, related_name="displaced")
-    retry_of = models.ForeignKey("self", null=True, blank=True, on_delete=models.SET_NULL, related_name="retries")
+    displaced_by = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.SET_NULL, related_name="displaced", db_index=False
+    )
+    retry_of = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.SET_NULL, related_name="retries", db_index=False
+    )
 
     #: The request that created the run, and its place in that request's trace (W3C's traceparent); "": not known.
     #: With a default of the database's: servers of the former version insert rows while this one is rolled out.
@@ -80,7 +91,9 @@ class Run(models.Model):
     traceparent = models.CharField(max_length=55, default="", db_default="", blank=True)
 
     #: The head when the first attempt was claimed; null with attempt >= 1: the thread was empty.
-    base = models.ForeignKey("runs.Checkpoint", null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    base = models.ForeignKey(
+        "runs.Checkpoint", null=True, blank=True, on_delete=models.SET_NULL, related_name="+", db_index=False
+    )
     rolled_back_at = models.DateTimeField(null=True, blank=True)
     #: checkpoint id -> {"next", "interrupts", "tasks"} of others' checkpoints before this run's tasks changed them.
     overwritten = models.JSONField(default=dict, blank=True)
@@ -95,7 +108,9 @@ class Run(models.Model):
     last_frame = models.BigIntegerField(null=True, blank=True)
     crashes = models.IntegerField(default=0)
     max_attempts = models.IntegerField()
-    worker = models.ForeignKey("runs.Worker", null=True, blank=True, on_delete=models.PROTECT, related_name="runs")
+    worker = models.ForeignKey(
+        "runs.Worker", null=True, blank=True, on_delete=models.PROTECT, related_name="runs", db_index=False
+    )
     leased = models.BooleanField(default=False)
     timeout_seconds = models.FloatField()
     timeout_at = models.DateTimeField(null=True, blank=True)
@@ -161,7 +176,9 @@ class Run(models.Model):
             ),
         ]
         indexes = [
-            models.Index(fields=["thread", "sequence"], condition=_in_flight, name="runs_run_in_flight"),
+            # What every transaction reads after it has locked a thread. One index for both halves: two would be
+            # read through bitmaps, which forget nothing of what has ended since the last vacuum.
+            models.Index(fields=["thread", "sequence"], condition=_unsettled, name="runs_run_unsettled"),
             models.Index(fields=["thread", "-created_at", "-sequence"], name="runs_run_newest_of_thread"),
             models.Index(fields=["owner", "-created_at", "-sequence"], name="runs_run_newest_of_owner"),
             # The console's lists: newest first of all, of a status, of an assistant, of a kind of error.
@@ -176,10 +193,22 @@ class Run(models.Model):
                 name="runs_run_newest_of_error",
             ),
             # What happened over the last hours is read from these alone (services/trends.py).
-            models.Index(fields=["finished_at"], include=["status", "started_at"], name="runs_run_finished"),
-            models.Index(fields=["started_at"], include=["created_at", "not_before"], name="runs_run_started"),
-            models.Index(fields=["thread", "-finished_at"], name="runs_run_last_finished"),
+            models.Index(
+                fields=["finished_at"], include=["status", "started_at"], condition=_finished, name="runs_run_finished"
+            ),
+            models.Index(
+                fields=["started_at"], include=["created_at", "not_before"], condition=_begun, name="runs_run_started"
+            ),
+            models.Index(
+                fields=["thread", "-finished_at", "-sequence"], condition=_finished, name="runs_run_last_finished"
+            ),
+            # The order of a thread's stream.
+            models.Index(fields=["thread", "started_at", "sequence"], condition=_begun, name="runs_run_begun"),
             models.Index(fields=["worker"], condition=Q(leased=True), name="runs_run_held"),
+            *(
+                models.Index(fields=[name], condition=Q(**{f"{name}__isnull": False}), name=f"runs_run_of_{name}")
+                for name in ("worker", "base", "displaced_by", "retry_of")
+            ),
             models.Index(fields=["timeout_at"], condition=Q(status=RunStatus.RUNNING), name="runs_run_deadline"),
             models.Index(fields=["deleted_at"], condition=Q(deleted_at__isnull=False), name="runs_run_deleted"),
             models.Index(

@@ -23,7 +23,7 @@ class Thread(models.Model):
     """A conversation, an order, a document: one state, at most one run that writes it."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
-    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", db_index=False)
     status = models.CharField(max_length=16, choices=ThreadStatus, default=ThreadStatus.IDLE)
     metadata = models.JSONField(default=dict, blank=True)
     config = models.JSONField(default=dict, blank=True)

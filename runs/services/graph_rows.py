@@ -22,16 +22,18 @@ def layer_of(run: Run) -> str:
     return f"/{run.sequence}/{run.pk}"
 
 
+def _is_given_up(run_id: str, thread_id: str) -> str:
+    """The run is found by its primary key: comparing texts would read all runs there are, for every row."""
+    return f"""EXISTS (
+    SELECT 1 FROM runs_run r WHERE r.rolled_back_at IS NOT NULL AND r.thread_id::text = {thread_id}
+    AND r.id = CASE WHEN {run_id} ~ '^[0-9a-f]{{8}}(-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}}$' THEN ({run_id})::uuid END
+)"""  # noqa: S608 - our names
+
+
 #: Of a row `checkpoints`: its run was rolled back.
-CHECKPOINT_IS_GIVEN_UP = """EXISTS (
-    SELECT 1 FROM runs_run r WHERE r.rolled_back_at IS NOT NULL AND r.id::text = checkpoints.metadata ->> 'run_id'
-    AND r.thread_id::text = checkpoints.thread_id
-)"""
+CHECKPOINT_IS_GIVEN_UP = _is_given_up("checkpoints.metadata ->> 'run_id'", "checkpoints.thread_id")
 #: Of a row `cw` of the pending writes.
-WRITE_IS_GIVEN_UP = """EXISTS (
-    SELECT 1 FROM runs_run r WHERE r.rolled_back_at IS NOT NULL AND r.id::text = split_part(cw.task_id, '/', 3)
-    AND r.thread_id::text = cw.thread_id
-)"""
+WRITE_IS_GIVEN_UP = _is_given_up("split_part(cw.task_id, '/', 3)", "cw.thread_id")
 
 
 def tables_exist() -> bool:

@@ -55,9 +55,9 @@ def get_history(
     return _lineage(first, limit, metadata or {})
 
 
-def lineage_ids(checkpoint_id: UUID | None) -> list[UUID]:
-    """The ids of this checkpoint and its ancestors, newest first."""
-    return [checkpoint.pk for checkpoint in _lineage(checkpoint_id, None, {}, columns="c.id")]
+def lineage_ids(checkpoint_id: UUID | None, limit: int | None = None) -> list[UUID]:
+    """The ids of this checkpoint and its ancestors, newest first; `limit`: of so many at most."""
+    return [checkpoint.pk for checkpoint in _lineage(checkpoint_id, limit, {}, columns="c.id")]
 
 
 def langgraph_ids(checkpoint_ids: Sequence[UUID]) -> list[UUID]:
@@ -74,10 +74,16 @@ def _lineage(
     """Walk the parents in one recursive statement that carries ids only, then read the rows that were asked for."""
     table = Checkpoint._meta.db_table
     rows = Checkpoint.objects.raw(
-        f"WITH RECURSIVE line AS (SELECT id, parent_id, 0 AS depth FROM {table} WHERE id = %s "  # noqa: S608 - our name
-        f"UNION ALL SELECT c.id, c.parent_id, line.depth + 1 FROM {table} c JOIN line ON c.id = line.parent_id) "
+        f"WITH RECURSIVE line AS (SELECT id, parent_id, 1 AS depth FROM {table} WHERE id = %s "  # noqa: S608 - our name
+        f"UNION ALL SELECT c.id, c.parent_id, line.depth + 1 FROM {table} c JOIN line ON c.id = line.parent_id "
+        "WHERE line.depth < %s) "
         f"SELECT {columns} FROM line JOIN {table} c ON c.id = line.id WHERE c.metadata @> %s "
         "ORDER BY line.depth LIMIT %s",
-        [checkpoint_id, Jsonb(metadata), limit],
+        [checkpoint_id, _deepest(limit, metadata), Jsonb(metadata), limit],
     )
     return list(rows)
+
+
+def _deepest(limit: int | None, metadata: dict[str, Any]) -> int:
+    """How far to walk, of what may be ten thousand steps: if every one is wanted, no further than to the last."""
+    return 2**31 - 1 if limit is None or metadata else limit

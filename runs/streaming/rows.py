@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import close_old_connections
-from django.db.models import Max, Q, QuerySet
+from django.db.models import OuterRef, Q, QuerySet, Subquery
 
 from runs.models import Run, Thread
 from runs.states import TERMINAL
@@ -46,8 +46,9 @@ def begun_after(thread_id: UUID, owner: Any, former: Begun | None) -> Begun | No
     """Return the run of the thread that began next after this one; None for `former`: the first."""
     runs = _begun(thread_id, owner)
     if former is not None:
-        at_once = Q(started_at=former.started_at, sequence__gt=former.sequence)
-        runs = runs.filter(Q(started_at__gt=former.started_at) | at_once)
+        # The first condition is where the index is entered; the second cannot be.
+        runs = runs.filter(started_at__gte=former.started_at)
+        runs = runs.filter(Q(started_at__gt=former.started_at) | Q(sequence__gt=former.sequence))
     return _first(runs.order_by("started_at", "sequence"))
 
 
@@ -65,10 +66,11 @@ def latest_begun(thread_id: UUID, owner: Any) -> tuple[Begun | None, bool]:
 
 
 def last_beginnings(thread_ids: Collection[UUID]) -> dict[UUID, datetime]:
-    """Return when a run began last on each of these threads."""
+    """Return when a run began last on each of these threads: the last entry of each in an index, not all its runs."""
     try:
-        found = Run.objects.filter(thread__in=thread_ids, started_at__isnull=False).order_by()
-        return dict(found.values_list("thread").annotate(last=Max("started_at")))
+        begun = Run.objects.filter(thread=OuterRef("pk"), started_at__isnull=False).order_by("-started_at")
+        found = Thread.objects.filter(pk__in=thread_ids).annotate(last=Subquery(begun.values("started_at")[:1]))
+        return {pk: last for pk, last in found.values_list("pk", "last") if last is not None}
     finally:
         close_old_connections()
 

@@ -14,10 +14,11 @@ from kombu.exceptions import OperationalError
 from pytest_django import Settings
 
 from runs import broker, dispatch
+from runs.checks import check_runs
 from runs.conf import runs_settings
 from runs.models import Run
 from runs.streaming import connection
-from tests.support.factories import make_run, make_thread, stored
+from tests.support.factories import make_actor, make_run, make_thread, stored
 from tests.support.ledger import wait_until
 
 pytestmark = pytest.mark.usefixtures("commits")
@@ -70,6 +71,25 @@ def test_a_message_reaches_the_broker() -> None:
     before = queued()
     runs = [make_run(make_thread()) for _ in range(2)]
     assert queued() - before == {str(run.pk) for run in runs}
+
+
+def test_owners_are_spread_over_fair_queues(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each owner's runs wait in one queue; workers take from all of those that the deployment names."""
+    sent: list[str] = []
+    monkeypatch.setattr(broker, "send_task", lambda name, **options: sent.append(options["queue"]))
+    settings.RUNS = {**settings.RUNS, "FAIR_QUEUES": 8}
+    owners = [make_actor(f"owner-{number}") for number in range(40)]
+    for owner in owners:
+        make_run(make_thread(owner))
+        make_run(make_thread(owner))
+    assert sent[::2] == sent[1::2] == [broker.queue_of(owner.owner.pk) for owner in owners]
+    assert set(sent) == set(broker.queue_names()) == {"runs", *(f"runs.{number}" for number in range(1, 8))}
+
+
+def test_a_queue_from_which_nobody_takes_is_refused(settings: Settings) -> None:
+    settings.RUNS = {**settings.RUNS, "FAIR_QUEUES": 3}
+    assert broker.unserved_queues() == ["runs.1", "runs.2"]
+    assert [one.id for one in check_runs()] == ["runs.E027"]
 
 
 def test_a_silent_broker_is_asked_once_and_then_left_alone(silent: socket.socket) -> None:

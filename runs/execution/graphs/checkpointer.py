@@ -53,18 +53,31 @@ class Start:
     tip: str | None
     #: The checkpoint to fork from, if the head has not moved since the run began.
     fork: str | None
-    #: It and its ancestors.
-    lineage: tuple[str, ...]
+    #: Our name of the checkpoint that it starts from: of the fork, else the head's.
+    origin: UUID | None
 
 
 def find_start(run: Run, rows: VisibleRows) -> Start:
     """Where this attempt of the run starts; reads only."""
     head, forked = run.thread.head_id, run.kwargs.get("checkpoint_id")
     start = UUID(forked) if forked is not None and head == run.base_id else None
-    names = [str(one) for one in langgraph_ids(lineage_ids(start or head))]
-    of_head = names if start is None else [str(one) for one in langgraph_ids(lineage_ids(head))]
-    tip = rows.latest_of(str(run.thread_id), of_head) if of_head else None
-    return Start(head, tip, None if start is None else names[0], tuple(names))
+    fork = None if start is None else str(langgraph_ids([start])[0])
+    return Start(head, _find_tip(run.thread_id, head, rows), fork, start or head)
+
+
+def _find_tip(thread_id: UUID, head: UUID | None, rows: VisibleRows) -> str | None:
+    """The latest of the head's lineage that LangGraph knows: almost always the head itself, so it is asked first."""
+    for length in (1, 100, None):
+        lineage = lineage_ids(head, length)
+        if found := rows.latest_of(str(thread_id), _names(lineage)):
+            return found
+        if length is None or len(lineage) < length:
+            break
+    return None
+
+
+def _names(checkpoint_ids: Sequence[UUID]) -> list[str]:
+    return [str(one) for one in langgraph_ids(checkpoint_ids)]
 
 
 class FencedCheckpointer(BaseCheckpointSaver[str]):
@@ -76,7 +89,10 @@ class FencedCheckpointer(BaseCheckpointSaver[str]):
         self._thread = str(run.thread_id)
         self._layer = layer_of(run)
         self._tip, self._head = start.tip, start.head
-        self._roots: dict[str, None] = dict.fromkeys(start.lineage)
+        self._origin = start.origin
+        #: Steps of the root graph that this attempt has seen, and once it is known everything that led to them.
+        self._roots: dict[str, None] = {}
+        self._knows_lineage = False
         self._names = {start.tip: start.head}
         #: The head, if an answer to its question has been taken by an earlier attempt.
         self._taken_at: str | None = None
@@ -98,7 +114,8 @@ class FencedCheckpointer(BaseCheckpointSaver[str]):
         wanted = get_checkpoint_id(config) or (self._tip if namespace == "" else None)
         if namespace == "" and wanted is None:
             return None
-        found = self._rows.visible(self._thread, namespace, list(self._roots), checkpoint_id=wanted, limit=1)
+        roots = self._lineage() if wanted is None else []
+        found = self._rows.visible(self._thread, namespace, roots, checkpoint_id=wanted, limit=1)
         return self._without_taken(found[0]) if found else None
 
     def _without_taken(self, found: CheckpointTuple) -> CheckpointTuple:
@@ -138,11 +155,12 @@ class FencedCheckpointer(BaseCheckpointSaver[str]):
         limit: int | None,
     ) -> "Sequence[CheckpointTuple]":
         config = config or {"configurable": {}}
+        named = get_checkpoint_id(config)
         return self._rows.visible(
             self._thread,
             config["configurable"].get("checkpoint_ns", ""),
-            [*self._roots],
-            checkpoint_id=get_checkpoint_id(config),
+            [] if named is not None else self._lineage(),
+            checkpoint_id=named,
             before=None if before is None else get_checkpoint_id(before),
             metadata=wanted,
             limit=limit,
@@ -303,6 +321,13 @@ class FencedCheckpointer(BaseCheckpointSaver[str]):
     def _know(self, root: str | None) -> None:
         if root is not None:
             self._roots[root] = None
+
+    def _lineage(self) -> "Sequence[str]":
+        """All that led to the head. Read when it is first asked for: few graphs do, and it is as long as the thread."""
+        if not self._knows_lineage:
+            self._roots |= dict.fromkeys(_names(lineage_ids(self._origin)))
+            self._knows_lineage = True
+        return [*self._roots]
 
     def _our_name(self, parent: str | None) -> UUID | None:
         if parent is None:

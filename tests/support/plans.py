@@ -1,0 +1,88 @@
+"""How PostgreSQL executes the very statements that a service sends: explained as they pass, then undone and sent."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from unittest.mock import patch
+
+from django.db import connection, transaction
+from psycopg import Cursor
+
+from runs.execution.graphs import rows
+
+EXPLAIN = "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON)"
+#: Gets what executes the statement, the statement, and its values; returns what the first has returned.
+Watch = Callable[[Callable[[], Any], str, Any], Any]
+EXPLAINABLE = ("SELECT", "INSERT", "UPDATE", "DELETE", "WITH")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One statement as it was executed."""
+
+    sql: str
+    #: Nodes that touch a table, with their indexes, in the plan's order.
+    shape: tuple[str, ...]
+    #: Pages of 8 KiB that were looked at; a page that is looked at twice counts twice.
+    buffers: int
+
+
+@contextmanager
+def undone() -> Iterator[None]:
+    """A transaction that is rolled back, in which services begin theirs, which insist on being outermost."""
+    with transaction.atomic():
+        transaction.get_connection().atomic_blocks[-1]._from_testcase = True
+        yield
+        transaction.set_rollback(True)
+
+
+@contextmanager
+def watched(watch: Watch) -> Iterator[None]:
+    """In this block every statement goes through `watch`: those of Django's connection, and LangGraph's on it."""
+
+    def by_django(execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:
+        return watch(lambda: execute(sql, params, many, context), sql, params)
+
+    class OfLangGraph(Cursor[Any]):
+        def execute(self, query: Any, params: Any = None, **options: Any) -> Any:
+            sql = query.decode() if isinstance(query, bytes) else query
+            return watch(lambda: super(OfLangGraph, self).execute(query, params, **options), sql, params)
+
+    with connection.execute_wrapper(by_django), patch.object(rows, "Cursor", OfLangGraph):
+        yield
+
+
+@contextmanager
+def explained() -> Iterator[list[Plan]]:
+    """The plans of what is executed in this block, inside a transaction that is open already."""
+    plans: list[Plan] = []
+
+    def explain(execute: Callable[[], Any], sql: str, params: Any) -> Any:
+        if sql.lstrip().upper().startswith(EXPLAINABLE):
+            plans.append(_plan(sql, params))
+        return execute()
+
+    with watched(explain):
+        yield plans
+
+
+def _plan(sql: str, params: Any) -> Plan:
+    """By psycopg's own cursor: Django's would be explained in its turn."""
+    with connection.connection.cursor() as cursor:
+        cursor.execute("SAVEPOINT explained")
+        cursor.execute(f"{EXPLAIN} {sql}", params)
+        (answer,) = cursor.fetchone()
+        cursor.execute("ROLLBACK TO SAVEPOINT explained; RELEASE SAVEPOINT explained")
+    found = answer if isinstance(answer, list) else json.loads(answer)
+    root = found[0]["Plan"]
+    return Plan(sql, tuple(_shape(root)), root.get("Shared Hit Blocks", 0) + root.get("Shared Read Blocks", 0))
+
+
+def _shape(node: dict[str, Any]) -> Iterator[str]:
+    names = [node[name] for name in ("Index Name", "Relation Name") if name in node]
+    if names or node["Node Type"] in ("Sort", "Incremental Sort"):
+        yield " ".join([node["Node Type"], *names[:1]])
+    for child in node.get("Plans", []):
+        yield from _shape(child)

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import psutil
@@ -267,6 +267,63 @@ def littering(run: RunContext, input: Any) -> dict[str, int]:
     return ANSWER
 
 
+@assistant
+async def clinging(run: RunContext, input: Any) -> dict[str, int]:
+    """Leave a task behind that swallows its cancellation; return when the test opens the gate in the input."""
+
+    async def cling() -> None:
+        while True:
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(0.01)
+            note(run.id, run.attempt, "beat")
+
+    with present(run):
+        task = asyncio.create_task(cling(), name="clinging")
+        while not gate_is_open(input["gate"]) and not task.done():
+            await asyncio.sleep(0.01)
+    return ANSWER
+
+
+_kept: list[Any] = []
+
+
+@assistant
+async def tidy(run: RunContext, input: Any) -> dict[str, int]:
+    """Leave a task behind that cleans up for the number of seconds in the input, and an endless generator."""
+
+    async def clean_up() -> None:
+        try:
+            await asyncio.sleep(FOR_EVER)
+        finally:
+            note(run.id, run.attempt, "cleaning")
+            await asyncio.sleep(input["seconds"])
+            note(run.id, run.attempt, "cleaned")
+
+    async def numbers() -> AsyncIterator[int]:
+        try:
+            while True:
+                yield 1
+        finally:
+            await asyncio.sleep(0)
+            note(run.id, run.attempt, "closed")
+
+    with present(run):
+        _kept[:] = [asyncio.create_task(clean_up()), numbers()]
+        await anext(_kept[1])
+        await asyncio.sleep(0)
+    return ANSWER
+
+
+@assistant
+async def offloaded(run: RunContext, input: Any) -> dict[str, int]:
+    """Leave a thread of the loop's pool behind that no interruption ends; return when the test opens the gate."""
+    with present(run):
+        thread = asyncio.get_running_loop().run_in_executor(None, ignore_interruptions, run)
+        while not gate_is_open(input["gate"]) and not thread.done():
+            await asyncio.sleep(0.01)
+    return ANSWER
+
+
 # Those that use the event loop, threads and processes
 
 
@@ -359,9 +416,14 @@ def unstorable(run: RunContext, input: Any) -> dict[str, int]:
 
 @assistant
 def payer(run: RunContext, input: Any) -> Iterator[dict[str, int]]:
-    """Do something outside, then take a durable step, three times; beat so long in between (input: seconds)."""
-    pause = (input or {}).get("seconds", 0.0)
+    """Do something outside, then take a durable step, three times; beat so long in between (input: seconds).
+
+    Begins when the test opens the gate in the input, if there is one.
+    """
+    pause, gate = (input or {}).get("seconds", 0.0), (input or {}).get("gate")
     with present(run):
+        if gate:
+            wait_at_gate(run, gate)
         for number in range(3):
             note(run.id, run.attempt, f"paid {number}")
             run.emit({"paid": number})
@@ -421,6 +483,9 @@ ASSISTANTS = (
     "c_call",
     "stubborn",
     "littering",
+    "clinging",
+    "tidy",
+    "offloaded",
     "yielding",
     "offloading",
     "forking",

@@ -8,7 +8,8 @@ from asgiref.sync import SyncToAsync, sync_to_async
 from django.db import InterfaceError, OperationalError, connection, connections
 
 from runs.services.results import is_finished, is_settled
-from runs.streaming.hub import Watch, hub
+from runs.streaming.hub import hub
+from runs.streaming.watch import Watch
 
 
 async def finished(watch: Watch, *, within: float) -> bool:

@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -49,6 +50,20 @@ def test_killed_child(worker: WorkerProcess) -> None:
     first, second = entries(run.pk, "start")
     assert (first.attempt, second.attempt, is_alive(first.pid)) == (1, 2, False)
     assert (beside.attempt, {entry.pid for entry in entries(beside.pk)}) == (1, {other_child})
+
+
+def test_a_killed_child_frees_its_run_well_under_a_second(worker: WorkerProcess) -> None:
+    """By the quickest of several: its worker has seen it die, and waits for no lease and no sweep."""
+    took = []
+    for _ in range(3):
+        run, child = started("neighbour")
+        os.kill(child, signal.SIGKILL)
+        killed_at = datetime.now(UTC)
+        wait_for_entry(run.pk, "start", attempt=2)
+        open_gate(run.pk)
+        wait_for_status(run.pk, RunStatus.SUCCESS)
+        took.append(run.events.get(to_status=RunStatus.PENDING, attempt=1).at - killed_at)
+    assert min(took) < timedelta(seconds=0.5)
 
 
 def test_poison_run(worker: WorkerProcess) -> None:

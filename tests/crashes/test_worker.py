@@ -8,9 +8,11 @@ import pytest
 from runs.models import Worker
 from runs.states import RunStatus
 from tests.support.assistants import ANSWER, is_alive
-from tests.support.ledger import entries, open_gate, wait_for_entry, wait_for_silence, wait_until
-from tests.support.stack import Stack
-from tests.support.stage import empty_queue, head_values, history, started, wait_for_status
+from tests.support.factories import make_run, make_thread
+from tests.support.ledger import entries, open_gate, wait_for_entry, wait_until
+from tests.support.outages import standing_still
+from tests.support.stack import SHORT, Stack
+from tests.support.stage import empty_queue, error_of, head_values, history, started, wait_for_status
 from tests.support.worker import WorkerProcess
 
 pytestmark = [pytest.mark.usefixtures("db", "intact", "swept"), pytest.mark.timeout(180)]
@@ -38,30 +40,59 @@ def test_killed_worker(stack: Stack) -> None:
     doomed = stack.holder(run)
     doomed.kill()
     assert not is_alive(child)
-    wait_for_entry(run.pk, "start", attempt=2)
+    wait_for_entry(run.pk, "start", attempt=2, seconds=PATIENCE_SECONDS)
     open_gate(run.pk)
     run = wait_for_status(run.pk, RunStatus.SUCCESS)
     assert (run.attempt, run.crashes, head_values(run)) == (2, 1, ANSWER)
     assert ("pending", "system/scheduler", "crash") in history(run)
-    assert lives(doomed) == [False]
+    assert not any(lives(doomed))
 
 
 def test_cut_off_worker(stack: Stack) -> None:
     """Its main process stands still, its child does not: that pauses, is replaced, and leaves when it can be told."""
     run, child = started("emitter")
     cut_off = stack.holder(run)
-    cut_off.send(signal.SIGSTOP)
-    wait_for_silence(run.pk)
-    second = wait_for_entry(run.pk, "start", attempt=2)
-    cut_off.send(signal.SIGCONT)
+    earlier = lives(cut_off)
+    assert earlier[-1]
+    with standing_still(cut_off.pid):
+        second = wait_for_entry(run.pk, "start", attempt=2, seconds=PATIENCE_SECONDS)
     assert wait_for_entry(run.pk, "left", attempt=1).pid == child
     open_gate(run.pk)
     run = wait_for_status(run.pk, RunStatus.SUCCESS)
-    wait_until(lambda: lives(cut_off) == [False, True], "the worker to begin a new life", PATIENCE_SECONDS)
+    wait_until(
+        lambda: lives(cut_off) == [*earlier[:-1], False, True], "the worker to begin a new life", PATIENCE_SECONDS
+    )
     assert is_alive(child)
     assert (run.attempt, run.crashes, head_values(run)) == (2, 1, ANSWER)
     beats = [entry for entry in entries(run.pk, "beat") if entry.attempt == 1]
     assert beats[-1].time < second.time
+
+
+def test_a_run_that_kills_its_workers_is_given_up_and_the_others_go_on(stack: Stack) -> None:
+    """Also the one that waits behind it, and one that another worker executes meanwhile."""
+    beside, _ = started("neighbour")
+    killer = make_run(make_thread(), assistant="worker_killer", max_attempts=2)
+    behind = make_run(killer.thread, assistant="prompt")
+    spared = stack.holder(beside).pid
+    for attempt in (1, 2):
+        victim = wait_for_entry(killer.pk, "start", attempt=attempt, seconds=PATIENCE_SECONDS).what["worker"]
+        assert victim != spared
+        wait_until(lambda: [one.is_running for one in stack.workers].count(False) == 1, "the worker to be dead")
+        stack.mend()
+    killer = wait_for_status(killer.pk, RunStatus.ERROR, PATIENCE_SECONDS)
+    assert (error_of(killer)["type"], killer.attempt, killer.crashes) == ("attempts_exhausted", 2, 2)
+    assert "was lost" in error_of(killer)["message"]
+    assert wait_for_status(behind.pk, RunStatus.SUCCESS, PATIENCE_SECONDS).attempt == 1
+    open_gate(beside.pk)
+    beside = wait_for_status(beside.pk, RunStatus.SUCCESS)
+    assert (beside.attempt, beside.crashes) == (1, 0)
+
+
+def test_a_child_that_is_blocked_or_waits_for_the_database_keeps_its_run(stack: Stack) -> None:
+    """For two leases: it is not the child that renews."""
+    runs = [started(kind, seconds=2 * SHORT["LEASE_SECONDS"])[0] for kind in ("blocked", "slow_query")]
+    ended = [wait_for_status(run.pk, RunStatus.SUCCESS, PATIENCE_SECONDS) for run in runs]
+    assert [(run.attempt, run.crashes, len(entries(run.pk, "start"))) for run in ended] == [(1, 0, 1)] * 2
 
 
 def lives(worker: WorkerProcess) -> list[bool]:
@@ -80,4 +111,4 @@ def test_sigterm_lets_a_run_finish(stack: Stack) -> None:
     assert leaving.wait() == 0
     run.refresh_from_db()
     assert (run.status, run.attempt) == (RunStatus.SUCCESS, 1)
-    assert lives(leaving) == [False]
+    assert not any(lives(leaving))

@@ -4,6 +4,7 @@ Those that spend time do so until they are interrupted; nobody lets one of them 
 """
 
 import asyncio
+import ctypes
 import hashlib
 import logging
 import os
@@ -239,6 +240,14 @@ def c_call(run: RunContext, input: Any) -> None:
 
 
 @assistant
+def blocked(run: RunContext, input: Any) -> dict[str, int]:
+    """A call into C that lets no thread of the process execute Python, for the number of seconds in the input."""
+    with present(run):
+        ctypes.PyDLL(None).sleep(int(input["seconds"]))
+    return ANSWER
+
+
+@assistant
 def stubborn(run: RunContext, input: Any) -> None:
     """Ignore every interruption, until the test opens the gate named like the run."""
     with present(run):
@@ -391,6 +400,16 @@ def querying(run: RunContext, input: Any) -> None:
 
 
 @assistant
+def slow_query(run: RunContext, input: Any) -> dict[str, int]:
+    """One statement, in a transaction, for the number of seconds in the input."""
+    from django.db import connection, transaction
+
+    with present(run), transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT pg_sleep(%s)", [input["seconds"]])
+    return ANSWER
+
+
+@assistant
 def holding(run: RunContext, input: Any) -> Iterator[dict[str, int]]:
     """A transaction of its own is open around the step, and never ends."""
     from django.db import connection, transaction
@@ -457,6 +476,14 @@ def killed_once(run: RunContext, input: Any) -> dict[str, int]:
 
 
 @assistant
+def worker_killer(run: RunContext, input: Any) -> None:
+    """Every attempt takes its whole worker with it."""
+    with present(run, worker=os.getppid()):
+        os.kill(os.getppid(), signal.SIGKILL)
+        beat_for_ever(run)
+
+
+@assistant
 def poison(run: RunContext, input: Any) -> None:
     """Every attempt is killed."""
     with present(run):
@@ -482,6 +509,9 @@ ASSISTANTS = (
     "emitter",
     "c_call",
     "stubborn",
+    "blocked",
+    "slow_query",
+    "worker_killer",
     "littering",
     "clinging",
     "tidy",

@@ -68,13 +68,15 @@ def events(run: UUID | str) -> list[str]:
     return [entry.event for entry in entries(run) if entry.event != "beat"]
 
 
-def wait_for_entry(run: UUID | str, event: str, *, attempt: int | None = None) -> Entry:
+def wait_for_entry(
+    run: UUID | str, event: str, *, attempt: int | None = None, seconds: float = PATIENCE_SECONDS
+) -> Entry:
     """The first such entry, as soon as it is there."""
 
     def found() -> Entry | None:
         return next((entry for entry in entries(run, event) if attempt in (None, entry.attempt)), None)
 
-    return wait_until(found, f"{event!r} of run {run} in the ledger")
+    return wait_until(found, f"{event!r} of run {run} in the ledger", seconds)
 
 
 def wait_until(condition: Callable[[], T | None], what: str, seconds: float = PATIENCE_SECONDS) -> T:

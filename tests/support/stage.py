@@ -125,11 +125,11 @@ def wait_until_settled(run_id: UUID) -> "Run":
     return wait_until(settled.first, f"run {run_id} to be settled")
 
 
-def started(assistant: str) -> tuple["Run", int]:
-    """A run that has started, and the process that executes it."""
+def started(assistant: str, **given: object) -> tuple["Run", int]:
+    """A run that has started, with this input, and the process that executes it."""
     from tests.support.factories import make_run, make_thread
 
-    run = make_run(make_thread(), assistant=assistant)
+    run = make_run(make_thread(), assistant=assistant, kwargs={"input": given})
     return run, wait_for_entry(run.pk, "start").pid
 
 

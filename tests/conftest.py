@@ -14,7 +14,14 @@ _ENGINES = pytest.StashKey[SessionEngines]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Start the engines, then Django; pytest-django, whose hook of this name runs last, takes it from there."""
+    """Start the engines, then Django; pytest-django, whose hook of this name runs last, takes it from there.
+
+    Every process of a distributed session has engines of its own, but not the one that only distributes: pytest-django
+    in the others would take what it has left in their environment, and Django there would use its engines.
+    """
+    if _only_distributes(config):
+        os.environ.pop("DJANGO_SETTINGS_MODULE", None)  # set by an import of `project`
+        return
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # started in the background; tests press Ctrl-C
         signal.signal(signal.SIGINT, signal.default_int_handler)
     engines = config.stash[_ENGINES] = SessionEngines()
@@ -29,7 +36,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Stop them, also after Ctrl-C. If the session is killed, the kernel ends them with it."""
-    config.stash[_ENGINES].stop()
+    if _ENGINES in config.stash:
+        config.stash[_ENGINES].stop()
+
+
+def _only_distributes(config: pytest.Config) -> bool:
+    return config.getoption("dist", "no") != "no" and not hasattr(config, "workerinput")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -24,7 +24,8 @@ from runs.models import Run
 from runs.services.cancel import cancel_run
 from runs.states import DisconnectMode
 from runs.streaming import interest
-from runs.streaming.hub import Hub, Watch, hub
+from runs.streaming.hub import Hub, hub
+from runs.streaming.watch import Watch
 
 logger = logging.getLogger(__name__)
 

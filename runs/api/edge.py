@@ -1,13 +1,16 @@
 """What Django does not do: refuse a body that is too large before it is on the disk, and tell of a request's end."""
 
-import json
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager
+from functools import lru_cache
 from typing import Any
 
-from django.http import HttpRequest
+from asgiref.sync import sync_to_async
+from django.core.handlers.asgi import ASGIHandler
+from django.http import HttpRequest, HttpResponse
 
-from runs.api.errors import MEDIA_TYPE, BodyTooLarge, problem_of
+from runs.api.errors import BodyTooLarge, answer
 from runs.api.presence import presence
 from runs.conf import runs_settings
 from runs.logcontext import bind, log_context
@@ -17,6 +20,8 @@ Scope = dict[str, Any]
 Message = Mapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+#: Where a scope has why its request is refused.
+_ERROR = "runs.refused"
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
@@ -38,7 +43,7 @@ def guarded(application: Application) -> Application:
             try:
                 await application(scope, _bounded(scope, receive), noting)
             except BodyTooLarge as error:
-                await _refuse(scope, error, noting)
+                await (await _refusing())({**scope, _ERROR: error}, _nothing(), noting)
 
     return guard
 
@@ -70,11 +75,36 @@ def _too_large(limit: int) -> BodyTooLarge:
     return BodyTooLarge(f"The request body is larger than {limit} bytes.")
 
 
-async def _refuse(scope: Scope, error: BodyTooLarge, send: Send) -> None:
-    problem = problem_of(error)
-    assert problem is not None  # noqa: S101 (for the type checker)
-    request = HttpRequest()
-    request.path = scope["path"]
-    headers = [(b"content-type", MEDIA_TYPE.encode()), (b"connection", b"close")]
-    await send({"type": "http.response.start", "status": problem.status, "headers": headers})
-    await send({"type": "http.response.body", "body": json.dumps(problem.body(request)).encode()})
+class _Refusing(ASGIHandler):
+    """Answers with a refusal, without asking for a body, through all of the settings' middleware.
+
+    So it has what every answer has: the request's id, and what lets a page of another origin read it.
+    """
+
+    async def _get_response_async(self, request: HttpRequest) -> HttpResponse:
+        response = answer(vars(request)["scope"][_ERROR], request)
+        response["Connection"] = "close"  # the rest of the body is not waited for
+        return response
+
+
+async def _refusing() -> _Refusing:
+    """Made when it is needed first, in a thread: some middleware reads files."""
+    return await sync_to_async(_refusing_handler, thread_sensitive=False)()
+
+
+@lru_cache(maxsize=1)
+def _refusing_handler() -> _Refusing:
+    return _Refusing()
+
+
+def _nothing() -> Receive:
+    """An empty body, then a client that stays."""
+    messages = iter([{"type": "http.request", "body": b"", "more_body": False}])
+
+    async def receive() -> Message:
+        for message in messages:
+            return message
+        never: asyncio.Future[Message] = asyncio.Future()
+        return await never
+
+    return receive

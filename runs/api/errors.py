@@ -199,3 +199,8 @@ def _wants_page(request: HttpRequest) -> bool:
 def _answer(problem: Problem, request: HttpRequest) -> HttpResponse:
     body = problem.body(request)
     return JsonResponse(body, status=problem.status, headers=problem.headers, content_type=MEDIA_TYPE)
+
+
+def answer(error: Exception, request: HttpRequest) -> HttpResponse:
+    """The answer to an error that no view has met."""
+    return _answer(problem_of(error) or BUG, request)

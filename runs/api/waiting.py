@@ -10,7 +10,8 @@ from django.db import InterfaceError, OperationalError, connection
 
 from runs.errors import RunNotFound
 from runs.services.results import find_result, is_settled
-from runs.streaming.hub import Watch, hub
+from runs.streaming.hub import hub
+from runs.streaming.watch import Watch
 
 T = TypeVar("T")
 

@@ -113,6 +113,7 @@ class AttemptExecutor:
         self._reported_at = time.monotonic()
         self._pid = os.getpid()
         self._closed = False
+        self._left_behind = ""
 
     def execute(self) -> Ending:
         """Execute the attempt to its end, whatever the assistant does."""
@@ -120,8 +121,7 @@ class AttemptExecutor:
         try:
             with self._guard.watching():
                 outcome = self._drive()
-                patience = runs_settings().THREAD_LEAVE_SECONDS
-                left = self._guard.wait_for_threads(patience) and forget_async_connections(patience)
+                left = self._has_left()
                 return self._conclude(outcome, left)
         finally:
             forget_assistants_connections()
@@ -161,6 +161,15 @@ class AttemptExecutor:
         self._end_forked_child()
         self._guard.leave()
         self._closed = True
+
+    def _has_left(self) -> bool:
+        """Whether nothing of the assistant is executed any more, after threads of its have had their time to end."""
+        patience = runs_settings().THREAD_LEAVE_SECONDS
+        has_tasks = bool(self._guard.left_tasks)
+        if not has_tasks and self._guard.wait_for_threads(patience) and forget_async_connections(patience):
+            return True
+        self._left_behind = f"left behind: {self._guard.left_behind() or 'a call of sync_to_async'}"
+        return False
 
     def _make_context(self) -> RunContext:
         run = self._run
@@ -331,6 +340,7 @@ class AttemptExecutor:
                 outcome=outcome,
                 report=report,
                 left=left,
+                reason=f"finished; {self._left_behind}" if self._left_behind else "finished",
                 last_frame=last_frame,
             ),
             give_up=self._is_buried,
@@ -358,8 +368,9 @@ class AttemptExecutor:
         return self._slot.table.worker_id != self._worker_id
 
     def _end_process(self) -> None:
-        """Threads that will not end can only be ended with their process; the main process sees it go."""
-        logger.warning("run %s attempt %s: this process ends with it", self._run.pk, self._run.attempt)
+        """Threads and tasks that will not end can only be ended with their process; the main process sees it go."""
+        run = self._run
+        logger.warning("run %s attempt %s: this process ends with it; %s", run.pk, run.attempt, self._left_behind)
         logging.shutdown()
         os._exit(0)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from runs.execution.interruption import Guard
+from runs.execution.loops import event_loop
 
 #: Stores what was yielded; raises what the assistant is to see instead of going on.
 OnStep = Callable[[Any], None]
@@ -17,7 +18,8 @@ AsyncSteps = AsyncGenerator[Any, None]
 def drive(call: Callable[[], Any], guard: Guard, on_step: OnStep) -> Any:
     """Call the assistant, hand every yielded value to `on_step`, and return what it returns.
 
-    Whatever leaves the assistant leaves this function; its generator and its event loop are closed then.
+    Whatever leaves the assistant leaves this function; its generator and its event loop are closed then, and tasks that
+    would not end with it are noted in `guard`.
     """
     with guard.assistant_code():
         guard.raise_if_ordered()
@@ -63,8 +65,7 @@ def _step_through(advance: Callable[[BaseException | None], tuple[bool, Any]], o
 
 
 def _drive_coroutine(coroutine: Coroutine[Any, Any, Any], guard: Guard) -> Any:
-    with asyncio.Runner() as runner:
-        loop = runner.get_loop()
+    with event_loop(guard) as loop:
         task = loop.create_task(coroutine)
         with guard.driving(loop, task), guard.assistant_code():
             return loop.run_until_complete(task)
@@ -81,8 +82,7 @@ class _AsyncSteps:
 
     def drive(self) -> None:
         """Walk to the end; whatever leaves the generator leaves this function."""
-        with asyncio.Runner() as runner:
-            loop = runner.get_loop()
+        with event_loop(self._guard) as loop:
             task = loop.create_task(self._walk(loop))
             task.add_done_callback(lambda _: self._stop.set_result(None))
             with self._guard.driving(loop, task):

@@ -46,6 +46,8 @@ class Guard:
         self.order: Order | None = None
         self._slot, self._run_id, self._attempt, self._worker_id = slot, run_id, attempt, worker_id
         self.in_assistant = False
+        #: Tasks of the assistant's loop that have survived it.
+        self.left_tasks: set[asyncio.Task[Any]] = set()
         self._own_sections: dict[int, int] = {}
         self._earlier_threads = set(threading.enumerate())
         self._assistants_threads: set[threading.Thread] = set()
@@ -124,6 +126,11 @@ class Guard:
     @property
     def process_must_end(self) -> bool:
         return self._terminated
+
+    def left_behind(self) -> str:
+        """What of the assistant is still there, in the words of its author, for whoever asks why its process ended."""
+        threads = [f"thread {thread.name!r}" for thread in self.started_threads()]
+        return ", ".join([*map(name_of_task, self.left_tasks), *threads])
 
     def exception(self) -> Interruption:
         """What the assistant sees of the order."""
@@ -234,6 +241,12 @@ def _is_of_the_loop(frame: FrameType | None) -> bool:
     """Whether the frame is asyncio's own code and not the assistant's."""
     module = "" if frame is None else str(frame.f_globals.get("__name__", ""))
     return module.split(".")[0] in ("asyncio", "selectors")
+
+
+def name_of_task(task: asyncio.Task[Any]) -> str:
+    """Its name, and that of its function."""
+    coroutine = task.get_coro()
+    return f"task {task.get_name()!r} ({getattr(coroutine, '__qualname__', coroutine)})"
 
 
 def between_two_jobs(frame: FrameType | None) -> bool:

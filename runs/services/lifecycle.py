@@ -107,11 +107,13 @@ def finish_run(
     outcome: Outcome,
     report: Report | None = None,
     left: bool = True,
+    reason: str = "finished",
     last_frame: int | None = None,
 ) -> Run:
     """End the attempt with its outcome, release the lease and dispatch the successor: one fenced transaction.
 
-    `left` False: the assistant has returned but threads of its are alive; the lease stays until its process has gone.
+    `left` False: the assistant has returned but threads or tasks of its are alive, which `reason` says; the lease
+    stays until its process has gone.
     `last_frame`: the number of the last frame of its stream.
     Raises Fenced if the attempt no longer owns the run; nothing has changed then.
     """
@@ -129,7 +131,7 @@ def finish_run(
         run,
         outcome.status,
         actor=system("worker"),
-        reason="finished",
+        reason=reason,
         last_frame=last_frame,
         error=outcome.error,
         leased=not left,

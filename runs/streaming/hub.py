@@ -1,7 +1,7 @@
 """One subscription a web process, whatever the number of its readers: wakes those whose run something has happened to.
 
 A wake says "look again" and why; it may be lost, doubled or late. So after every reconnection everybody looks again,
-and the rows of all watched runs are read together every few seconds.
+the rows of all watched runs are read together every second, and Redis is asked of all streams together which go on.
 """
 
 import asyncio
@@ -12,102 +12,33 @@ import signal
 import threading
 import time
 import weakref
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import redis
 from asgiref.sync import sync_to_async
 
-from runs.states import IN_FLIGHT
 from runs.streaming import log, rows
 from runs.streaming.connection import listener, reader
-from runs.streaming.rows import RunRow
+from runs.streaming.watch import Watch
 
 logger = logging.getLogger(__name__)
 
-#: Wakes that are no reason to ask whether the run has ended.
-_NO_END = frozenset({log.FRAMES, *IN_FLIGHT})
-
 LOOK_EVERY_SECONDS = 1.0
 RECONNECT_SECONDS = 0.25
+#: A reader that has missed a wake is behind for no longer than this, which is less than a heartbeat.
+CATCH_UP_SECONDS = 4.5
+#: Of how many streams Redis is asked at once.
+CATCH_UP_BATCH = 200
 SUBSCRIBE_SECONDS = 1.0
 #: A subscription on which nothing was heard for this long, though it was pinged, is dead.
 SILENCE_SECONDS = 10.0
 
 
-@dataclass(eq=False)
-class Watch:
-    """One reader's eye on a run, or on everything that happens on a thread."""
-
-    channel: str
-    run_id: UUID | None = None
-    thread_id: UUID | None = None
-    #: The row of the run as last seen; None: not seen yet, or gone.
-    row: RunRow | None = None
-    #: When a run began last on the thread.
-    begun_at: datetime | None = None
-    #: Whether the row has been read since the watch began.
-    looked: bool = False
-    _woken: asyncio.Event = field(default_factory=asyncio.Event)
-    _may_have_ended: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def wake(self, heard: str = "") -> None:
-        """Have the reader look again; `heard`: what the wake said."""
-        self._woken.set()
-        if heard not in _NO_END:
-            self._may_have_ended.set()
-
-    def show(self, row: RunRow | None) -> None:
-        """Show the row as it is now; a terminal one wakes every time, until its reader is done with it."""
-        changed = not self.looked or self.row != row
-        self.row, self.looked = row, True
-        if changed or row is None or row.is_terminal:
-            self.wake()
-
-    def show_beginning(self, begun_at: datetime | None) -> None:
-        """Show when a run began last on the thread."""
-        if self.begun_at != begun_at:
-            self.begun_at = begun_at
-            self.wake()
-
-    async def wait(self, seconds: float) -> bool:
-        """Wait until something may have happened; False if nothing did for this long."""
-        return await _wait(self._woken, seconds)
-
-    async def wait_for_end(self, seconds: float) -> bool:
-        """Wait until the run may have ended or been settled, whatever else happens; False if not for this long."""
-        return await _wait(self._may_have_ended, seconds)
-
-
-async def _wait(event: asyncio.Event, seconds: float) -> bool:
-    _insist_on_cancellation()
-    try:
-        async with asyncio.timeout(max(seconds, 0)):
-            await event.wait()
-    except TimeoutError:
-        return False
-    finally:
-        event.clear()
-    return True
-
-
-def _insist_on_cancellation() -> None:
-    """Heed a cancellation that was swallowed on the way here, or a client that has gone would be served for ever.
-
-    redis-py bounds what it sends by `asyncio.wait_for`, which before Python 3.12 returns as if nothing had happened if
-    it is cancelled in the moment in which it is done.
-    """
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError
-
-
 class Hub:
-    """The watches of one event loop, the connection they share, and the two tasks that serve them."""
+    """The watches of one event loop, the connection they share, and the tasks that serve them."""
 
     def __init__(self) -> None:
         self.client = reader()
@@ -148,6 +79,7 @@ class Hub:
             self._is_serving = True
             self.begin(self._listen())
             self.begin(self._look())
+            self.begin(self._catch_up())
         self._watches.setdefault(watch.channel, set()).add(watch)
         try:
             await self._subscribe(watch.channel)
@@ -231,10 +163,12 @@ class Hub:
         for watch in self._watches.get(channel, ()):
             watch.wake(message["data"] if message["type"] == "message" else "")
 
+    def _all(self) -> list[Watch]:
+        return [watch for watches in self._watches.values() for watch in watches]
+
     def _wake_all(self) -> None:
-        for watches in self._watches.values():
-            for watch in watches:
-                watch.wake()
+        for watch in self._all():
+            watch.wake()
 
     async def _look(self) -> None:
         """Look at the rows of all watched runs in one statement, whatever wakes were lost."""
@@ -243,8 +177,27 @@ class Hub:
             await self._send("ping")
             await self._look_once()
 
+    async def _catch_up(self) -> None:
+        """Wake who waits for frames that are there, whatever wakes were lost. Unanswered: everybody asks again."""
+        while True:
+            await asyncio.sleep(CATCH_UP_SECONDS)
+            waiting = [watch for watch in self._all() if watch.run_id is not None and watch.waits_for_frames]
+            for first in range(0, len(waiting), CATCH_UP_BATCH):
+                await self._wake_who_is_behind(waiting[first : first + CATCH_UP_BATCH])
+
+    async def _wake_who_is_behind(self, watches: Sequence[Watch]) -> None:
+        places = [(watch.run_id, watch.place) for watch in watches if watch.run_id is not None]
+        try:
+            go_on = await log.go_on(self.client, places)
+        except Exception as error:  # whatever it is, a process that asks no more would lose what is not announced
+            logger.info("Redis did not say which streams go on (%s); their readers ask themselves", error)
+            go_on = [True] * len(watches)
+        for watch, goes_on in zip(watches, go_on, strict=True):
+            if goes_on:
+                watch.wake(log.FRAMES)
+
     async def _look_once(self) -> None:
-        watches = [watch for watches in self._watches.values() for watch in watches]
+        watches = self._all()
         try:
             await self.look([watch for watch in watches if watch.run_id is not None])
             await self._look_at_threads([watch for watch in watches if watch.thread_id is not None])

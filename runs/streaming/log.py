@@ -88,8 +88,19 @@ def wake(run_id: UUID, thread_id: UUID, status: str) -> None:
 
 async def read_after(client: "redis.asyncio.Redis", run_id: UUID, place: Place | None, count: int) -> list[Frame]:
     """Return the frames after this place, in order."""
-    start = "-" if place is None else f"({place}"
-    return list(_frames(cast(Any, await client.xrange(key(run_id), min=start, count=count))))
+    return list(_frames(cast(Any, await client.xrange(key(run_id), min=_after(place), count=count))))
+
+
+def _after(place: Place | None) -> str:
+    return "-" if place is None else f"({place}"
+
+
+async def go_on(client: "redis.asyncio.Redis", places: Sequence[tuple[UUID, Place | None]]) -> list[bool]:
+    """Return for each of these whether there is a frame after this place of this run, asked all at once."""
+    pipeline = client.pipeline(transaction=False)
+    for run_id, place in places:
+        pipeline.xrange(key(run_id), min=_after(place), count=1)
+    return [bool(found) for found in await pipeline.execute()]
 
 
 async def first(client: "redis.asyncio.Redis", run_id: UUID) -> Frame | None:

@@ -12,7 +12,8 @@ from django.db import Error as DatabaseError
 
 from runs.streaming import archive, log
 from runs.streaming.frames import Cursor, Frame, From, Gap, Place, before, follows
-from runs.streaming.hub import Hub, Watch
+from runs.streaming.hub import Hub
+from runs.streaming.watch import Watch
 
 logger = logging.getLogger(__name__)
 
@@ -48,10 +49,11 @@ class RunReader:
         self._over_since: float | None = None
         self._away_since: float | None = None
         self._hurries = False
+        self._beat = 0.0
 
     async def read(self) -> AsyncIterator[Item]:
         """Yield frames up to the end, a heartbeat every five seconds, or one gap and nothing after it."""
-        beat = time.monotonic() + HEARTBEAT_SECONDS
+        self._beat = time.monotonic() + HEARTBEAT_SECONDS
         async with self.hub.watch(self.run_id) as watch:
             await self._look(watch)
             while not self.hub.shutting_down:
@@ -60,11 +62,17 @@ class RunReader:
                     yield item
                     if isinstance(item, Gap) or (isinstance(item, Frame) and item.place.is_end):
                         return
-                if time.monotonic() >= beat:
-                    beat += HEARTBEAT_SECONDS
+                if self._beats():
                     yield Heartbeat()
                 if len(items) < BATCH:
-                    await self._pause(watch, beat)
+                    while not await self._pause(watch):
+                        yield Heartbeat()
+
+    def _beats(self) -> bool:
+        """Whether a heartbeat is due; asked once for each."""
+        is_due = time.monotonic() >= self._beat
+        self._beat += HEARTBEAT_SECONDS if is_due else 0.0
+        return is_due
 
     async def _next(self, watch: Watch) -> list[Item]:
         """What can be given now; empty: wait."""
@@ -168,13 +176,17 @@ class RunReader:
         except Exception:
             logger.warning("the row of run %s could not be read", self.run_id, exc_info=True)
 
-    async def _pause(self, watch: Watch, beat: float) -> None:
-        """Until the next wake or heartbeat, or until it is time to look again without one."""
-        seconds = beat - time.monotonic()
-        if self._hurries or self._over_since is not None:
-            seconds = min(seconds, RETRY_SECONDS)
+    async def _pause(self, watch: Watch) -> bool:
+        """Until the next wake, or until it is time to look again without one. False: only a heartbeat is due.
+
+        The hub wakes a reader that is behind, if that has found its place and so knows what it waits for.
+        """
+        looks_soon = self._hurries or self._over_since is not None
+        seconds = self._beat - time.monotonic()
         self._hurries = False
-        await watch.wait(seconds)
+        watch.place, watch.waits_for_frames = self._last, self._anchored and not looks_soon
+        woken = await watch.wait(min(seconds, RETRY_SECONDS) if looks_soon else seconds)
+        return woken or not watch.waits_for_frames or not self._beats()
 
 
 def _ends_blindly(frame: Frame) -> bool:

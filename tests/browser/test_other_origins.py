@@ -35,6 +35,17 @@ _CHAT = """async ({ url, key }) => {
 }"""
 
 
+#: Send more than the server takes; what the page can read of the refusal.
+_TOO_MUCH = """async ({ url, key, bytes }) => {
+  const answer = await fetch(url + "/threads", {
+    method: "POST",
+    headers: { "x-api-key": key, "content-type": "application/json" },
+    body: JSON.stringify({ metadata: { text: "x".repeat(bytes) } }),
+  });
+  return { status: answer.status, id: answer.headers.get("x-request-id"), code: (await answer.json()).code };
+}"""
+
+
 class _EmptyPage(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.send_response(200)
@@ -74,6 +85,17 @@ def test_a_page_of_an_allowed_origin_can_do_what_a_chat_page_does(
     assert seen["events"] == ["metadata", "values", "end"]
     assert seen["rest"] == ["values", "end"]
     assert int(seen["total"]) >= 1
+
+
+@pytest.mark.parametrize("megabytes", [5, 50])
+def test_a_page_of_an_allowed_origin_can_read_that_it_has_sent_too_much(
+    page: Page, live: RunningServer, other_origin: str, serve: Any, megabytes: int
+) -> None:
+    page.goto(serve(int(urlsplit(other_origin).port or 0)))
+    seen = page.evaluate(_TOO_MUCH, {"url": live.url, "key": live.api_key, "bytes": megabytes * 1024 * 1024})
+
+    assert (seen["status"], seen["code"]) == (413, "body_too_large")
+    assert seen["id"]
 
 
 def test_a_page_of_any_other_origin_is_stopped_by_the_browser(page: Page, live: RunningServer, serve: Any) -> None:

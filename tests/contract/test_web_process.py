@@ -55,8 +55,9 @@ def test_a_chunked_body_is_read(server: ServerProcess, key: str) -> None:
 
 
 def test_a_chunked_body_over_the_limit_is_refused(server: ServerProcess, key: str) -> None:
-    status, _, problem = post(server, "/threads", (b" " * 1024 * 1024 for _ in range(5)), key)
+    status, headers, problem = post(server, "/threads", (b" " * 1024 * 1024 for _ in range(5)), key)
     assert (status, problem["code"]) == (413, "body_too_large")
+    assert headers["X-Request-ID"]
     assert not Thread.objects.exists()
 
 

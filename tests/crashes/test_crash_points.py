@@ -15,7 +15,7 @@ from runs.services.cancel import cancel_run
 from runs.states import CancelAction, RunStatus
 from tests.support import crash_points
 from tests.support.factories import make_run, make_thread
-from tests.support.ledger import entries, wait_for_entry, wait_until
+from tests.support.ledger import entries, open_gate, wait_for_entry, wait_until
 from tests.support.scale import rounds
 from tests.support.stack import Stack
 from tests.support.stage import empty_queue, head_values
@@ -60,7 +60,9 @@ class Story(NamedTuple):
 
 
 def _pay() -> Run:
-    return make_run(make_thread(), assistant="payer")
+    """Pays nothing before there is a run behind it: else nobody would be published when it ends."""
+    thread = make_thread()
+    return make_run(thread, assistant="payer", kwargs={"input": {"gate": f"behind-{thread.pk}"}})
 
 
 def _wait_to_be_cancelled() -> Run:
@@ -142,6 +144,7 @@ def die_once(place: str, story: Story, victim: str) -> None:
         run = story.begin()
         wait_for_death = crash_points.arm(place, victim)
     behind = make_run(run.thread, assistant="prompt")
+    open_gate(f"behind-{run.thread_id}")
     story.act(run)
     wait_for_death()
     run, behind = settled(run), settled(behind)

@@ -43,15 +43,18 @@ def test_rolling_restart(stack: Stack) -> None:
 
 def deploy(stack: Stack) -> None:
     """The new worker is there before the old one goes; a web process comes back where it was."""
+    former, successors = list(stack.workers), [stack.new_worker() for _ in stack.workers]
+    stack.workers += successors
+    for new in successors:  # they need a while, in which the web processes are replaced
+        new.launch()
     for web in stack.webs:
         web.stop()
         web.start()
-    for old in list(stack.workers):
-        successor = stack.new_worker()
-        stack.workers[stack.workers.index(old)] = successor
-        successor.start()
+    for old, new in zip(former, successors, strict=True):
+        new.wait_until_ready()
         old.send(signal.SIGTERM)
         assert old.wait(60.0) == 0
+        stack.workers.remove(old)
 
 
 def check(visit: Visit) -> None:

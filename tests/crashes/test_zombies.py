@@ -20,6 +20,7 @@ from tests.support.factories import make_run, make_thread
 from tests.support.ledger import entries, open_gate, wait_for_entry, wait_until
 from tests.support.outages import family, postgres_away, standing_still, still_postgres, stop_postgres, wait_out
 from tests.support.scale import rounds
+from tests.support.scheduling import SchedulerProcess
 from tests.support.stack import SHORT, Stack
 from tests.support.stage import empty_queue, head_values, wait_for_status
 from tests.support.worker import WorkerProcess
@@ -36,12 +37,6 @@ def stack(db: None) -> Iterator[Stack]:
     empty_queue()
     with Stack(workers=2) as stack:
         yield stack
-
-
-def holder(stack: Stack, run: Run) -> WorkerProcess:
-    """The process that holds the run."""
-    pid = int(str(Worker.objects.get(runs=run.pk).host).rpartition(":")[2])
-    return next(worker for worker in stack.workers if worker.pid == pid)
 
 
 def main_process(worker: WorkerProcess) -> list[int]:
@@ -72,7 +67,7 @@ def test_zombie(stopped: Callable[[WorkerProcess], list[int]], stack: Stack) -> 
         run = make_run(make_thread(), assistant="busybody")
         wait_for_entry(run.pk, "beat")
         run = wait_for_status(run.pk, RunStatus.RUNNING)
-        come_back(run, stopped(holder(stack, run)))
+        come_back(run, stopped(stack.holder(run)))
         wait_until(lambda: all(one.is_ready() for one in stack.workers), "the zombie to live again", PATIENCE_SECONDS)
 
 
@@ -158,16 +153,16 @@ def test_workers_that_are_late_after_an_outage_are_not_buried(stack: Stack, engi
     assert end_all(runs) == [(1, 0)] * len(runs)
 
 
-def test_a_scheduler_that_buries_at_once_restarts_them_all(db: None, engines: SessionEngines) -> None:
+def test_a_scheduler_that_buries_at_once_restarts_them_all(stack: Stack, engines: SessionEngines) -> None:
     """The control: the same outage, and the same workers that come late."""
-    empty_queue()
-    with Stack(workers=2, RUNYARD_TEST_HASTE="1") as stack:
+    living = Worker.objects.filter(buried_at=None)
+    with SchedulerProcess(name="hasty", runs=stack.runs, RUNYARD_TEST_HASTE="1"):
         runs = start_busybodies(stack)
-        living = Worker.objects.filter(buried_at=None)
-        be_late(stack, engines, lambda: wait_until(lambda: not living.exists(), "all to be buried"))
+        be_late(stack, engines, lambda: wait_until(lambda: not living.exists(), "all to be buried", PATIENCE_SECONDS))
         for run in runs:
             wait_for_entry(run.pk, "start", attempt=2)
         assert [attempt > 1 and crashes > 0 for attempt, crashes in end_all(runs)] == [True] * len(runs)
+    wait_until(lambda: all(one.is_ready() for one in stack.workers), "the workers to live again", PATIENCE_SECONDS)
 
 
 def be_late(stack: Stack, engines: SessionEngines, wait: Callable[[], object]) -> None:

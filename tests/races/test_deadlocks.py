@@ -180,6 +180,7 @@ def test_random_verbs_from_eight_callers_never_deadlock_and_leave_everything_con
         if not (isinstance(error, OperationalError) and is_lock_timeout(error))
     ] == []
     waits = sorted(wait for hand in hands for wait in hand.waits)
+    assert waits[int(len(waits) * 0.99)] < 1.0  # promised, and far from what is measured
     for name, share in (("median", 0.5), ("p99", 0.99), ("longest", 1.0)):
         seconds = waits[min(len(waits) - 1, int(len(waits) * share))]
         record_property(f"lock_wait_{name}", seconds)

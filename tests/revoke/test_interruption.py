@@ -97,7 +97,7 @@ def test_sys_exit_is_an_error_of_the_assistant(worker: WorkerProcess) -> None:
     assert is_alive(child)
 
 
-# Threads left behind
+# Threads and tasks left behind
 
 
 def answered(run: Run) -> None:
@@ -110,27 +110,50 @@ def cancelled(run: Run) -> None:
     cancel_run(run_id=run.pk, actor=OPERATOR)
 
 
+#: What stays behind, and what its run's history says of it.
+LEFT_BEHIND = {
+    "littering": "thread 'Thread-",
+    "clinging": "task 'clinging' (clinging.<locals>.cling)",
+    "offloaded": "thread 'asyncio_",
+}
+
+
+@pytest.mark.parametrize("kind", LEFT_BEHIND)
 @pytest.mark.parametrize(
     ("end", "status"),
     [(answered, RunStatus.SUCCESS), (cancelled, RunStatus.INTERRUPTED)],
     ids=["answered", "cancelled"],
 )
-def test_threads_left_behind_end_with_their_process(
-    worker: WorkerProcess, end: Callable[[Run], None], status: RunStatus
+def test_what_is_left_behind_ends_with_its_process(
+    worker: WorkerProcess, kind: str, end: Callable[[Run], None], status: RunStatus
 ) -> None:
     """The outcome stands; the run is settled when the process is dead, and then nothing is written any more."""
     beside, other_child = started("neighbour")
     thread = make_thread()
-    run = make_run(thread, assistant="littering", kwargs={"input": {"gate": f"return-{thread.pk}"}})
+    run = make_run(thread, assistant=kind, kwargs={"input": {"gate": f"return-{thread.pk}"}})
     child = wait_for_entry(run.pk, "start").pid
     end(run)
     run = wait_until_settled(run.pk)
     assert (run.status, run.attempt, run.crashes) == (status, 1, 0)
     assert not is_alive(child)
     assert entries(run.pk)[-1].time <= settlement(run).at
+    assert settlement(run).reason == f"settled: process {child} exited"
+    if status == RunStatus.SUCCESS:
+        reasons = [event.reason for event in run.events.filter(from_status=RunStatus.RUNNING)]
+        assert [reason.startswith(f"finished; left behind: {LEFT_BEHIND[kind]}") for reason in reasons] == [True]
+        assert head_values(run) == ANSWER
     open_gate(beside.pk)
     beside = wait_for_status(beside.pk, RunStatus.SUCCESS)
     assert {entry.pid for entry in entries(beside.pk)} == {other_child}
+
+
+def test_a_task_left_behind_has_the_grace_for_its_cleanup(worker: WorkerProcess) -> None:
+    """Longer than threads would have: it has been told to end. So has a generator that nobody has finished."""
+    run, child = started("tidy", seconds=1.0)
+    run = wait_until_settled(run.pk)
+    assert (run.status, run.reason) == (RunStatus.SUCCESS, "finished")
+    assert events(run.pk) == ["start", "left", "cleaning", "cleaned", "closed"]
+    assert is_alive(child)
 
 
 # Time limits

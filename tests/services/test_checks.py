@@ -104,6 +104,8 @@ def test_a_queue_that_would_lose_or_park_messages(
     safe = {known: getattr(current_app.conf, known) for known in QUEUE}
     monkeypatch.setattr(checks, "current_app", SimpleNamespace(conf=SimpleNamespace(**{**safe, name: unsafe})))
     assert found() == [refused]
+    what, because, why = run_checks(tags=["runs"])[0].msg.partition(": ")
+    assert (name.upper() in what, because, len(why) > 0) == (True, ": ", True)
 
 
 @pytest.mark.parametrize("engine", ["mysql", "sqlite3", "oracle"])

@@ -1,7 +1,7 @@
 """One subscription a web process: what it survives, and what its readers cost."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterator
 from concurrent.futures import CancelledError
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -12,9 +12,11 @@ import redis
 
 from runs.streaming import hub as hubs
 from runs.streaming import interest, log, rows
+from runs.streaming import reader as reader_module
 from runs.streaming.connection import writer
-from runs.streaming.hub import Hub, Watch
+from runs.streaming.hub import Hub
 from runs.streaming.rows import RunRow
+from runs.streaming.watch import Watch
 from tests.support.factories import claim, make_run, make_thread
 from tests.support.handwritten import end, put, running_run
 from tests.support.ledger import wait_until
@@ -392,3 +394,83 @@ async def _watch_woken_by(heard: str) -> Watch:
     watch = Watch("a channel")
     watch.wake(heard)
     return watch
+
+
+class Unheard:
+    """Wakes and looks are lost: only the question about all streams is left. Counts what Redis is asked."""
+
+    def __init__(self, loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.questions: list[int] = []
+        monkeypatch.setattr(hubs, "LOOK_EVERY_SECONDS", 3600.0)
+        monkeypatch.setattr(hubs, "CATCH_UP_SECONDS", 0.2)
+        monkeypatch.setattr(loop.hub, "_heed", self._subscriptions_only(loop.hub._heed))
+        self.answer: Callable[..., Coroutine[Any, Any, list[bool]]] = log.go_on
+        monkeypatch.setattr(log, "go_on", self._count)
+
+    def _subscriptions_only(self, heed: Any) -> Any:
+        return lambda message: heed(message) if message["type"] == "subscribe" else None
+
+    async def _count(self, client: Any, places: Collection[Any]) -> list[bool]:
+        self.questions.append(len(places))
+        return await self.answer(client, list(places))
+
+
+def test_readers_that_missed_every_wake_are_found_by_one_question(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In batches; and whoever is not behind is left alone."""
+    monkeypatch.setattr(hubs, "CATCH_UP_BATCH", 4)
+    unheard = Unheard(loop, monkeypatch)
+    runs = [running_run() for _ in range(6)]
+    for run in runs:
+        put(run, "1-0")
+    readings = [loop.read(run.pk) for run in runs]
+    assert [reading.wait_for(1) for reading in readings] == [["1-0"]] * 6
+    wait_until(lambda: unheard.questions[-2:] == [4, 2], "all of them to be asked for")
+    put(runs[5], "1-1")
+    assert readings[5].wait_for(2) == ["1-0", "1-1"]
+    end(runs[0], last_frame=0)
+    assert readings[0].to_the_end() == ["1-0", "end"]
+    assert [len(reading.items) for reading in readings[1:5]] == [1] * 4
+    for reading in readings[1:]:
+        reading.stop()
+
+
+def test_readers_ask_for_themselves_if_that_question_is_not_answered(
+    loop: Loop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unheard = Unheard(loop, monkeypatch)
+
+    async def fail(*_: object) -> list[bool]:
+        raise redis.ConnectionError("Redis is away")
+
+    unheard.answer = fail
+    run = running_run()
+    put(run, "1-0")
+    reading = loop.read(run.pk)
+    assert reading.wait_for(1) == ["1-0"]
+    wait_until(lambda: unheard.questions, "a question in vain")
+    put(run, "1-1")
+    assert reading.wait_for(2) == ["1-0", "1-1"]
+    reading.stop()
+
+
+def test_without_that_question_a_missed_wake_would_be_missed_for_good(
+    loop: Loop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The control: several heartbeats later the reader still waits."""
+    monkeypatch.setattr(reader_module, "HEARTBEAT_SECONDS", 0.1)
+    unheard = Unheard(loop, monkeypatch)
+
+    async def nobody(_: Any, places: Collection[Any]) -> list[bool]:
+        return [False] * len(places)
+
+    unheard.answer = nobody
+    run = running_run()
+    put(run, "1-0")
+    reading = loop.read(run.pk)
+    assert reading.wait_for(1) == ["1-0"]
+    wait_until(lambda: unheard.questions, "a question")
+    put(run, "1-1")
+    beats = reading.heartbeats
+    wait_until(lambda: reading.heartbeats > beats + 3, "more heartbeats")
+    assert reading.places == ["1-0"]
+    reading.stop()

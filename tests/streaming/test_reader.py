@@ -10,7 +10,7 @@ from runs.models import ClockTimestamp, Run
 from runs.states import Departure
 from runs.streaming import log
 from runs.streaming.frames import END, Frame, From, Place
-from runs.streaming.hub import Watch
+from runs.streaming.watch import Watch
 from tests.support.factories import claim, leave
 from tests.support.handwritten import (
     cancelled_run,

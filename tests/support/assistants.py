@@ -4,6 +4,7 @@ Those that spend time do so until they are interrupted; nobody lets one of them 
 """
 
 import asyncio
+import ctypes
 import hashlib
 import logging
 import os
@@ -12,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import psutil
@@ -239,6 +240,14 @@ def c_call(run: RunContext, input: Any) -> None:
 
 
 @assistant
+def blocked(run: RunContext, input: Any) -> dict[str, int]:
+    """A call into C that lets no thread of the process execute Python, for the number of seconds in the input."""
+    with present(run):
+        ctypes.PyDLL(None).sleep(int(input["seconds"]))
+    return ANSWER
+
+
+@assistant
 def stubborn(run: RunContext, input: Any) -> None:
     """Ignore every interruption, until the test opens the gate named like the run."""
     with present(run):
@@ -264,6 +273,63 @@ def littering(run: RunContext, input: Any) -> dict[str, int]:
     threading.Thread(target=ignore_interruptions, args=(run,)).start()
     with present(run):
         wait_at_gate(run, input["gate"])
+    return ANSWER
+
+
+@assistant
+async def clinging(run: RunContext, input: Any) -> dict[str, int]:
+    """Leave a task behind that swallows its cancellation; return when the test opens the gate in the input."""
+
+    async def cling() -> None:
+        while True:
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(0.01)
+            note(run.id, run.attempt, "beat")
+
+    with present(run):
+        task = asyncio.create_task(cling(), name="clinging")
+        while not gate_is_open(input["gate"]) and not task.done():
+            await asyncio.sleep(0.01)
+    return ANSWER
+
+
+_kept: list[Any] = []
+
+
+@assistant
+async def tidy(run: RunContext, input: Any) -> dict[str, int]:
+    """Leave a task behind that cleans up for the number of seconds in the input, and an endless generator."""
+
+    async def clean_up() -> None:
+        try:
+            await asyncio.sleep(FOR_EVER)
+        finally:
+            note(run.id, run.attempt, "cleaning")
+            await asyncio.sleep(input["seconds"])
+            note(run.id, run.attempt, "cleaned")
+
+    async def numbers() -> AsyncIterator[int]:
+        try:
+            while True:
+                yield 1
+        finally:
+            await asyncio.sleep(0)
+            note(run.id, run.attempt, "closed")
+
+    with present(run):
+        _kept[:] = [asyncio.create_task(clean_up()), numbers()]
+        await anext(_kept[1])
+        await asyncio.sleep(0)
+    return ANSWER
+
+
+@assistant
+async def offloaded(run: RunContext, input: Any) -> dict[str, int]:
+    """Leave a thread of the loop's pool behind that no interruption ends; return when the test opens the gate."""
+    with present(run):
+        thread = asyncio.get_running_loop().run_in_executor(None, ignore_interruptions, run)
+        while not gate_is_open(input["gate"]) and not thread.done():
+            await asyncio.sleep(0.01)
     return ANSWER
 
 
@@ -334,6 +400,16 @@ def querying(run: RunContext, input: Any) -> None:
 
 
 @assistant
+def slow_query(run: RunContext, input: Any) -> dict[str, int]:
+    """One statement, in a transaction, for the number of seconds in the input."""
+    from django.db import connection, transaction
+
+    with present(run), transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT pg_sleep(%s)", [input["seconds"]])
+    return ANSWER
+
+
+@assistant
 def holding(run: RunContext, input: Any) -> Iterator[dict[str, int]]:
     """A transaction of its own is open around the step, and never ends."""
     from django.db import connection, transaction
@@ -359,9 +435,14 @@ def unstorable(run: RunContext, input: Any) -> dict[str, int]:
 
 @assistant
 def payer(run: RunContext, input: Any) -> Iterator[dict[str, int]]:
-    """Do something outside, then take a durable step, three times; beat so long in between (input: seconds)."""
-    pause = (input or {}).get("seconds", 0.0)
+    """Do something outside, then take a durable step, three times; beat so long in between (input: seconds).
+
+    Begins when the test opens the gate in the input, if there is one.
+    """
+    pause, gate = (input or {}).get("seconds", 0.0), (input or {}).get("gate")
     with present(run):
+        if gate:
+            wait_at_gate(run, gate)
         for number in range(3):
             note(run.id, run.attempt, f"paid {number}")
             run.emit({"paid": number})
@@ -395,6 +476,14 @@ def killed_once(run: RunContext, input: Any) -> dict[str, int]:
 
 
 @assistant
+def worker_killer(run: RunContext, input: Any) -> None:
+    """Every attempt takes its whole worker with it."""
+    with present(run, worker=os.getppid()):
+        os.kill(os.getppid(), signal.SIGKILL)
+        beat_for_ever(run)
+
+
+@assistant
 def poison(run: RunContext, input: Any) -> None:
     """Every attempt is killed."""
     with present(run):
@@ -420,7 +509,13 @@ ASSISTANTS = (
     "emitter",
     "c_call",
     "stubborn",
+    "blocked",
+    "slow_query",
+    "worker_killer",
     "littering",
+    "clinging",
+    "tidy",
+    "offloaded",
     "yielding",
     "offloading",
     "forking",

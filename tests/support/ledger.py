@@ -17,6 +17,8 @@ from uuid import UUID
 VARIABLE = "RUNYARD_TEST_LEDGER"
 PATIENCE_SECONDS = 20.0
 BEAT_SECONDS = 0.01
+#: Between two looks of somebody who has waited for a second.
+LONG_PAUSE_SECONDS = 0.05
 
 T = TypeVar("T")
 
@@ -66,31 +68,37 @@ def events(run: UUID | str) -> list[str]:
     return [entry.event for entry in entries(run) if entry.event != "beat"]
 
 
-def wait_for_entry(run: UUID | str, event: str, *, attempt: int | None = None) -> Entry:
+def wait_for_entry(
+    run: UUID | str, event: str, *, attempt: int | None = None, seconds: float = PATIENCE_SECONDS
+) -> Entry:
     """The first such entry, as soon as it is there."""
 
     def found() -> Entry | None:
         return next((entry for entry in entries(run, event) if attempt in (None, entry.attempt)), None)
 
-    return wait_until(found, f"{event!r} of run {run} in the ledger")
+    return wait_until(found, f"{event!r} of run {run} in the ledger", seconds)
 
 
 def wait_until(condition: Callable[[], T | None], what: str, seconds: float = PATIENCE_SECONDS) -> T:
     """Return the first true value of `condition()`; fail, naming what was waited for, after `seconds`."""
-    deadline = time.monotonic() + seconds
+    began, pause = time.monotonic(), BEAT_SECONDS
     while not (value := condition()):
-        assert time.monotonic() < deadline, f"waited {seconds:g} s in vain for {what}"
-        time.sleep(BEAT_SECONDS)
+        assert time.monotonic() < began + seconds, f"waited {seconds:g} s in vain for {what}"
+        time.sleep(pause)
+        if time.monotonic() > began + 1.0:  # what takes long is not asked for all the time: others need the processor
+            pause = LONG_PAUSE_SECONDS
     return value
 
 
 def wait_for_silence(run: UUID | str) -> None:
     """Return when nothing has been done for the run for as long as fifty beats take."""
-    counts = [0]
+    counts, changed_at = [0], [time.monotonic()]
 
     def is_silent() -> bool:
         counts.append(len(entries(run)))
-        return len(counts) > 50 and counts[-1] == counts[-50]
+        if counts[-1] != counts[-2]:
+            changed_at.append(time.monotonic())
+        return len(counts) > 2 and time.monotonic() - changed_at[-1] > 50 * BEAT_SECONDS
 
     wait_until(is_silent, f"run {run} to fall silent")
 

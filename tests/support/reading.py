@@ -8,10 +8,11 @@ from typing import Any, Self, TypeVar
 from uuid import UUID
 
 from runs.streaming.frames import Cursor, Frame, From, Gap, Place, parse_cursor
-from runs.streaming.hub import Hub, Watch
+from runs.streaming.hub import Hub
 from runs.streaming.reader import Heartbeat, Item, RunReader
 from runs.streaming.sse import encode
 from runs.streaming.thread_reader import ThreadReader, find_start
+from runs.streaming.watch import Watch
 from tests.support.ledger import PATIENCE_SECONDS, wait_until
 
 T = TypeVar("T")
@@ -22,9 +23,9 @@ class HeldReader(RunReader):
 
     waits = False
 
-    async def _pause(self, watch: Watch, beat: float) -> None:
+    async def _pause(self, watch: Watch) -> bool:
         self.waits = True
-        await super()._pause(watch, beat)
+        return await super()._pause(watch)
 
 
 class Reading:

@@ -4,13 +4,16 @@ import json
 import os
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from tests.support.assistants import registrations
 from tests.support.ledger import VARIABLE, wait_until
 from tests.support.scheduling import SchedulerProcess
 from tests.support.server import ServerProcess
 from tests.support.worker import WorkerProcess
+
+if TYPE_CHECKING:
+    from runs.models import Run
 
 #: Times that make recovery quick. A lease is long enough for a worker on a loaded machine to renew it in time.
 SHORT = {
@@ -79,6 +82,13 @@ class Stack:
         return WorkerProcess(
             concurrency=self._concurrency, faults=self._faults, runs=self.runs, environment=self._environment
         )
+
+    def holder(self, run: "Run") -> WorkerProcess:
+        """The worker that holds the run."""
+        from runs.models import Worker
+
+        pid = int(str(Worker.objects.get(runs=run.pk).host).rpartition(":")[2])
+        return next(worker for worker in self.workers if worker.pid == pid)
 
     def _new_web(self, name: str) -> ServerProcess:
         environment = {

@@ -12,7 +12,7 @@ from django.core.management import call_command
 from django.test import override_settings
 from pytest_django import DjangoDbBlocker
 
-from tests.support.ledger import PATIENCE_SECONDS, VARIABLE, Entry, entries, wait_until
+from tests.support.ledger import PATIENCE_SECONDS, VARIABLE, Entry, entries, wait_for_entry, wait_until
 
 if TYPE_CHECKING:  # a conftest.py imports this before Django is set up
     from runs.models import Run, RunEvent
@@ -123,6 +123,19 @@ def wait_until_settled(run_id: UUID) -> "Run":
 
     settled = Run.objects.filter(pk=run_id, finished_at__isnull=False, leased=False)
     return wait_until(settled.first, f"run {run_id} to be settled")
+
+
+def started(assistant: str, **given: object) -> tuple["Run", int]:
+    """A run that has started, with this input, and the process that executes it."""
+    from tests.support.factories import make_run, make_thread
+
+    run = make_run(make_thread(), assistant=assistant, kwargs={"input": given})
+    return run, wait_for_entry(run.pk, "start").pid
+
+
+def history(run: "Run") -> list[tuple[str, str, str]]:
+    """What became of the run, why, and who said so."""
+    return [(event.to_status, event.actor, event.reason.split(":")[0]) for event in run.events.all()]
 
 
 def head_values(run: "Run") -> Any:

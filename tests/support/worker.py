@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -131,10 +131,15 @@ class WorkerProcess:
         return self.process.wait(seconds)
 
     def kill(self) -> None:
-        """End the main process and every child, whatever state they are in."""
-        if self.process is None:
+        """End the main process and every child, whatever state they are in.
+
+        One whose end has been seen already had its children end with it, and its number may be another's by now.
+        """
+        if self.process is None or self.process.returncode is not None:
             return
-        children = [] if self.process.poll() is not None else psutil.Process(self.pid).children(recursive=True)
+        children: list[psutil.Process] = []
+        with suppress(psutil.Error):  # it is dead, and nobody has seen it
+            children = psutil.Process(self.pid).children(recursive=True)
         kill_group(self.pid)
         self.process.wait(STOP_SECONDS)
         psutil.wait_procs(children, STOP_SECONDS)

@@ -1,0 +1,84 @@
+"""One reader's eye on a run or a thread: how it is woken, and how it waits for that."""
+
+import asyncio
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from runs.states import IN_FLIGHT
+from runs.streaming import log
+from runs.streaming.frames import Place
+from runs.streaming.rows import RunRow
+
+#: Wakes that are no reason to ask whether the run has ended.
+_NO_END = frozenset({log.FRAMES, *IN_FLIGHT})
+
+
+@dataclass(eq=False)
+class Watch:
+    """One reader's eye on a run, or on everything that happens on a thread."""
+
+    channel: str
+    run_id: UUID | None = None
+    thread_id: UUID | None = None
+    #: The row of the run as last seen; None: not seen yet, or gone.
+    row: RunRow | None = None
+    #: When a run began last on the thread.
+    begun_at: datetime | None = None
+    #: Whether the row has been read since the watch began.
+    looked: bool = False
+    #: Whether its reader waits for frames after `place`, and looks for them only when it is woken.
+    waits_for_frames: bool = False
+    place: Place | None = None
+    _woken: asyncio.Event = field(default_factory=asyncio.Event)
+    _may_have_ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def wake(self, heard: str = "") -> None:
+        """Have the reader look again; `heard`: what the wake said."""
+        self._woken.set()
+        if heard not in _NO_END:
+            self._may_have_ended.set()
+
+    def show(self, row: RunRow | None) -> None:
+        """Show the row as it is now; a terminal one wakes every time, until its reader is done with it."""
+        changed = not self.looked or self.row != row
+        self.row, self.looked = row, True
+        if changed or row is None or row.is_terminal:
+            self.wake()
+
+    def show_beginning(self, begun_at: datetime | None) -> None:
+        """Show when a run began last on the thread."""
+        if self.begun_at != begun_at:
+            self.begun_at = begun_at
+            self.wake()
+
+    async def wait(self, seconds: float) -> bool:
+        """Wait until something may have happened; False if nothing did for this long."""
+        return await _wait(self._woken, seconds)
+
+    async def wait_for_end(self, seconds: float) -> bool:
+        """Wait until the run may have ended or been settled, whatever else happens; False if not for this long."""
+        return await _wait(self._may_have_ended, seconds)
+
+
+async def _wait(event: asyncio.Event, seconds: float) -> bool:
+    _insist_on_cancellation()
+    try:
+        async with asyncio.timeout(max(seconds, 0)):
+            await event.wait()
+    except TimeoutError:
+        return False
+    finally:
+        event.clear()
+    return True
+
+
+def _insist_on_cancellation() -> None:
+    """Heed a cancellation that was swallowed on the way here, or a client that has gone would be served for ever.
+
+    redis-py bounds what it sends by `asyncio.wait_for`, which before Python 3.12 returns as if nothing had happened if
+    it is cancelled in the moment in which it is done.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError

@@ -154,6 +154,7 @@ def publish_on_commit(run: Run) -> None:
         EXECUTE_RUN,
         args=(str(run.pk),),
         task_id=str(run.pk),
+        shown_as=f"{run.assistant}/{run.multitask_strategy}",
         argsrepr=f"(run {run.pk})",
         kwargsrepr=repr(details),
     )

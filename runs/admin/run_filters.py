@@ -95,9 +95,11 @@ class RunFilter:
         """Whether anything was asked for: an empty filter never means everything."""
         return bool(self.given) and not self.mistakes
 
-    def runs(self) -> QuerySet[Run]:
-        """The runs that match, in no order; none if anything was not understood."""
-        return Run.objects.none() if self.mistakes else Run.objects.filter(self.condition)
+    def runs(self, among: QuerySet[Run] | None = None) -> QuerySet[Run]:
+        """The runs that match among these or all, in no order; none if anything was not understood."""
+        if self.mistakes:
+            return Run.objects.none()
+        return (Run.objects.all() if among is None else among).filter(self.condition)
 
     def runs_of_tabs(self) -> QuerySet[Run]:
         """The runs that match whatever their status."""

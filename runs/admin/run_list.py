@@ -33,7 +33,7 @@ _SHOWN = (
     "id", "sequence", "thread_id", "owner__username", "assistant", "status", "multitask_strategy",
     "attempt", "max_attempts", "worker__host", "leased", "reason", "cancel_action", "cancelled_by",
     "displaced_by_id", "retry_of_id", "not_before", "dispatched_at", "created_at", "started_at",
-    "finished_at", "deleted_at",
+    "finished_at", "deleted_at", "thread__deleted_at",
 )
 # fmt: on
 
@@ -69,8 +69,15 @@ class Row:
         return _ICONS[self.run.status]
 
     @property
+    def is_hidden(self) -> bool:
+        """Whether it or its thread was deleted: it is shown here until its row goes, and nowhere else."""
+        return self.run.deleted_at is not None or self.run.thread.deleted_at is not None
+
+    @property
     def possible(self) -> list[str]:
         """The names of the actions that can be done to it now."""
+        if self.is_hidden:
+            return []
         fits = {"cancel": self.run.is_in_flight, "retry": self.run.is_terminal, "force_stop": self.run.leased}
         return [name for name, fit in fits.items() if fit]
 
@@ -112,7 +119,7 @@ class RunPage:
 def read_page(wanted: RunFilter, query: QueryDict) -> RunPage:
     """Read the page at the place that the query names: the newest one if it names none that is understood."""
     before, after = parse_place(query.get("before")), parse_place(query.get("after"))
-    runs: Any = wanted.runs().select_related("owner", "worker").only(*_SHOWN)
+    runs: Any = wanted.runs().select_related("owner", "worker", "thread").only(*_SHOWN)
     runs = runs.annotate(
         error_type=KeyTextTransform("type", "error"), error_message=Left(KeyTextTransform("message", "error"), 300)
     )

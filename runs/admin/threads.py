@@ -28,6 +28,7 @@ STATUS_LABELS = {
 class ThreadAdmin(ReadOnlyAdmin):
     """One row is one thread; the latest changed first."""
 
+    change_list_template = "runs/console/list.html"
     list_display = (
         "id",
         "shown_status",

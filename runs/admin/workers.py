@@ -14,6 +14,7 @@ from runs.admin.base import ReadOnlyAdmin
 from runs.admin.words import duration
 from runs.conf import runs_settings
 from runs.models import ClockTimestamp, Run, Worker
+from runs.services.schedulers import seen_schedulers, this_host
 from runs.services.waiting import attempt_began
 
 ALIVE, EXPIRED, BURIED = "alive", "expired", "buried"
@@ -44,6 +45,7 @@ class StateFilter(admin.SimpleListFilter):
 class WorkerAdmin(ReadOnlyAdmin):
     """One row is one life of a worker process; the living first, then the latest."""
 
+    change_list_template = "runs/console/workers.html"
     list_display = ("id", "state", "host", "places", "executes", "heartbeat", "version", "started_at", "buried_at")
     list_filter = (StateFilter, "version")
     sortable_by = ()
@@ -58,6 +60,11 @@ class WorkerAdmin(ReadOnlyAdmin):
         held = Run.objects.leased().only(*_HELD_COLUMNS).order_by("started_at")
         workers: QuerySet[Worker] = super().get_queryset(request).annotate(now=ClockTimestamp())
         return workers.prefetch_related(Prefetch("runs", held, to_attr="held"))
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        """The list, and the schedulers beside it."""
+        beside = {"schedulers": seen_schedulers(), "this_host": this_host()}
+        return super().changelist_view(request, {**(extra_context or {}), **beside})
 
     def get_ordering(self, request: HttpRequest) -> Any:
         """Who has not been buried is what people come for."""

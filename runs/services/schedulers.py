@@ -1,6 +1,6 @@
 """Which schedulers there are. They need no row: the database sees the connection of each, on whatever host it is.
 
-What it does not see, because a pooler or a setting names connections otherwise, a file of this host may show. Reads only.
+What it does not see, because a pooler or a setting names connections otherwise, a file of this host may show.
 """
 
 import os

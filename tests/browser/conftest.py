@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
@@ -31,8 +32,8 @@ def live(tmp_path_factory: pytest.TempPathFactory, other_origin: str) -> Iterato
         yield server
 
 
-@pytest.fixture(scope="package")
-def browser() -> Iterator[Browser]:
+@contextmanager
+def chromium() -> Iterator[Browser]:
     """Debian's Chromium, or the one that CHROMIUM names; that there is none is a failure and not a skip."""
     path = os.environ.get("CHROMIUM") or shutil.which("chromium")
     if path is None:
@@ -41,6 +42,13 @@ def browser() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Browser]:
+    """One for all tests."""
+    with chromium() as browser:
+        yield browser
 
 
 @pytest.fixture

@@ -24,13 +24,14 @@ def count_statuses(wanted: RunFilter) -> dict[str, str]:
     if wanted.mistakes:
         return dict.fromkeys(STATUSES, "0")
     parts = dict(_parts(wanted))
-    found = _ask(", ".join(_EXAMINING.format(sql="{}", number=number) for number in range(len(parts))), parts.values())
+    found = _ask(_EXAMINING, parts.values())
     return {} if found is None else dict(_as_texts(dict(zip(parts, found, strict=True))))
 
 
 #: Examined rows, and those of each status among them that match.
 _COLUMNS = ", ".join(f"COUNT(*) FILTER (WHERE matches AND status = '{status}')" for status in RunStatus)
-_EXAMINING = f"(SELECT ARRAY[COUNT(*), {_COLUMNS}] FROM ({{sql}}) AS c{{number}})"
+_EXAMINING = f"(SELECT ARRAY[COUNT(*), {_COLUMNS}] FROM ({{sql}}) AS c{{number}})"  # noqa: S608 - our own names
+_COUNTING = "(SELECT COUNT(*) FROM ({sql}) AS c{number})"
 _LEAD = "lead"
 
 
@@ -67,14 +68,15 @@ def _as_texts(found: dict[str, Sequence[int]]) -> Iterator[tuple[str, str]]:
 
 def count_each(several: Iterable[QuerySet[Run]]) -> Sequence[int] | None:
     """Count each of these, up to COUNT_AT_MOST, in one statement; None if it took longer than it may."""
-    bounded = [rows.order_by().values("pk")[:COUNT_AT_MOST] for rows in several]
-    return _ask(", ".join(f"(SELECT COUNT(*) FROM ({{}}) AS c{number})" for number in range(len(bounded))), bounded)
+    found: Sequence[int] | None = _ask(_COUNTING, [rows.order_by().values("pk")[:COUNT_AT_MOST] for rows in several])
+    return found
 
 
-def _ask(select: str, several: Iterable[QuerySet[Any, Any]]) -> Any:
-    """One row of what is selected from these; None if it took longer than it may."""
+def _ask(counting: str, several: Iterable[QuerySet[Any, Any]]) -> Any:
+    """One row with what is counted in each of these; None if it took longer than it may."""
     compiled = [rows.query.sql_with_params() for rows in several]
-    statement = "SELECT " + select.format(*(sql for sql, _ in compiled))
+    columns = (counting.format(sql=sql, number=number) for number, (sql, _) in enumerate(compiled))
+    statement = f"SELECT {', '.join(columns)}"
     try:
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute(f"SET LOCAL statement_timeout = {COUNT_MILLISECONDS}")

@@ -80,7 +80,8 @@ def read_by(statement: str) -> int:
     with connection.cursor() as cursor:
         cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON, TIMING OFF) {statement}")
         found = cursor.fetchone()[0]
-    return sum(map(_read, _nodes((json.loads(found) if isinstance(found, str) else found)[0]["Plan"])))
+    plan = (json.loads(found) if isinstance(found, str) else found)[0]["Plan"]
+    return sum((_read(node) for node in _nodes(plan)), 0.0)
 
 
 def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:

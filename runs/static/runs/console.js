@@ -41,7 +41,8 @@
       if (scrolled[number]) [box.scrollLeft, box.scrollTop] = scrolled[number];
     });
     showSelection();
-    if (focused) document.querySelector(focused)?.focus({ preventScroll: true });
+    // After the observers of what is inserted: one of them wraps tables anew, which takes the focus away again.
+    if (focused) queueMicrotask(() => document.querySelector(focused)?.focus({ preventScroll: true }));
     pulse(paused ? "Paused" : "Live");
   }
 

@@ -14,7 +14,7 @@ JS := tests/contract/javascript
 
 .DEFAULT_GOAL := help
 .PHONY: help up demo test test-contract test-browser test-races test-revoke test-crashes test-rabbitmq test-streams \
-	bench bench-side-by-side bench-streams bench-latency bench-console format lint types imports migrations deploy-check schema schema-check \
+	bench bench-side-by-side bench-streams bench-latency bench-console pictures format lint types imports migrations deploy-check schema schema-check \
 	check clean
 
 help: ## show this list
@@ -64,6 +64,9 @@ bench-latency: $(DEV) ## how long create, start, wait and cancel take (ARGS="--c
 
 bench-console: $(DEV) ## how long the console's pages take with 1,000,000 runs (ARGS="--runs 10000 --events 50000")
 	@$(PY) -m bench.console $(ARGS)
+
+pictures: $(DEV) ## make docs/console-*.png anew, in a headless Chromium (ARGS="another/directory")
+	@$(PY) -m tests.browser.pictures $(ARGS)
 
 format: $(DEV) ## rewrite the code in the house style
 	@$(PY) -m ruff format .

@@ -75,7 +75,7 @@ UNLED: tuple[dict[str, str], ...] = (
 EXAMINED = 500
 
 
-def read_by(statement: str) -> int:
+def read_by(statement: str) -> float:
     """The rows of the table that it looks at, whether they match or not."""
     with connection.cursor() as cursor:
         cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON, TIMING OFF) {statement}")

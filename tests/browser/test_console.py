@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from project.local.running import RunningServer
 from tests.browser.conftest import PATIENCE_MS
@@ -113,6 +113,47 @@ def test_cancel_the_selected_and_all_that_match(console: Page, live: RunningServ
     assert console.url == live.url + scene.address
     assert api.runs.get(other.thread, other.runs[0])["status"] in ("pending", "running")
     gates.open(0)
+
+
+def test_many_go_in_portions_with_progress_and_a_button_that_stops(
+    console: Page, live: RunningServer, api: Any
+) -> None:
+    """The button is pressed while the first portion of 100 is on its way: that is done, the rest is not asked for."""
+    later: dict[str, Any] = {"input": {"count": 1}, "multitask_strategy": "rollback", "after_seconds": 3600}
+    for _ in range(101):
+        api.runs.create(None, "steps", **later)
+    held: list[Route] = []
+    console.route("**/act/cancel/", held.append)
+    console.goto(f"{live.url}/admin/runs/run/?status=pending&strategy=rollback")
+    console.click("#all-cancel")
+    confirm(console, words="101 runs")
+    expect(console.locator("#act progress")).to_have_attribute("max", "101")
+    console.click("#act [data-stop]")
+    console.unroute("**/act/cancel/")
+    for each in held:
+        each.continue_()
+    expect(console.locator("#act [data-result]")).to_have_text("Stopped: 100 runs cancelled.")
+    assert console.locator("#act progress").evaluate("bar => bar.value") == 100
+    close(console, "100 runs cancelled")
+    expect(console.locator("#tab-pending .console-count")).to_have_text("1")
+    assert len(held) == 1
+    console.click("#all-cancel")
+    confirm(console, words="1 run")
+    close(console, "1 run cancelled")
+
+
+def test_a_run_is_copied_as_a_command(console: Page, live: RunningServer, api: Any) -> None:
+    thread = api.threads.create()["thread_id"]
+    run = api.runs.create(thread, "steps", input={"count": 1, "password": "hunter2"})["run_id"]
+    api.runs.join(thread, run)
+    console.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=live.url)
+    console.goto(f"{live.url}/admin/runs/run/{run}/change/")
+    console.click("#copy-curl")
+    expect(console.locator("#copy-curl")).to_have_text("Copied")
+    copied = console.evaluate("navigator.clipboard.readText()")
+    assert copied.startswith(f"curl \\\n  -X POST \\\n  {live.url}/threads/{thread}/runs \\\n")
+    assert '"count": 1' in copied
+    assert "hunter2" not in copied
 
 
 def test_retry_makes_a_new_run_and_links_to_it(console: Page, live: RunningServer, api: Any) -> None:

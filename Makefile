@@ -14,7 +14,8 @@ JS := tests/contract/javascript
 
 .DEFAULT_GOAL := help
 .PHONY: help up demo test test-contract test-browser test-races test-revoke test-crashes test-rabbitmq test-streams \
-	bench bench-side-by-side bench-streams bench-latency bench-console bench-budget bench-growth format lint types imports migrations deploy-check schema schema-check \
+	bench bench-side-by-side bench-streams bench-latency bench-console bench-budget bench-growth pictures format lint types \
+	imports migrations deploy-check schema schema-check \
 	check clean
 
 help: ## show this list
@@ -70,6 +71,9 @@ bench-budget: $(DEV) ## what one run costs: statements, Redis commands, processo
 
 bench-growth: $(DEV) ## plans, pages and time of every operation beside 10,000 to 5,000,000 runs (ARGS="--home DIRECTORY", 20 GB)
 	@$(PY) -m bench.growth $(ARGS)
+
+pictures: $(DEV) ## make docs/console-*.png anew, in a headless Chromium (ARGS="another/directory")
+	@$(PY) -m tests.browser.pictures $(ARGS)
 
 format: $(DEV) ## rewrite the code in the house style
 	@$(PY) -m ruff format .

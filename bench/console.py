@@ -5,7 +5,7 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +21,10 @@ REPEATS = 10
 @contextmanager
 def database(home: Path | None) -> Iterator[None]:
     """DATABASE_URL if it is given, else embedded engines in `home` or a temporary directory; settings are loaded."""
-    with (
-        tempfile.TemporaryDirectory(prefix="runyard-") as temporary,
-        started_engines(Home(home or Path(temporary))) as found,
-    ):
+    with ExitStack() as stack:
+        directory = Home(home or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="runyard-"))))
+        stack.enter_context(directory.locked())  # which makes it if need be
+        found = stack.enter_context(started_engines(directory))
         os.environ |= {"SECRET_KEY": "only-for-measurements" * 3, **found.values}
         os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
         django.setup()

@@ -18,7 +18,10 @@ from tornado.template import Loader, Template
 
 #: Where operators' browsers find the console; empty: pages of tasks have no link to it.
 CONSOLE_URL = os.environ.get("RUNYARD_CONSOLE_URL", "").rstrip("/")
-EXECUTE_RUN = "runs.execute_run"
+#: How the arguments of a run's task begin.
+RUN = "(run "
+#: What the list of tasks shows: with the thread, and with what the task's name is made of.
+tasks_columns = "name,uuid,state,kwargs,received,started,runtime,worker"
 _ROW = '<div class="detail-row task-data-row">'
 _LINK = '<div class="detail-row task-data-row"><dt>Run</dt><dd><a id="run" href="{url}">{url}</a></dd></div>'
 
@@ -34,7 +37,7 @@ class GuardedMetrics(Metrics):  # type: ignore[misc] # Flower has no types
 
 def run_link(task: Any) -> str:
     """The row of a task's page that leads to its run; none for other tasks."""
-    if not CONSOLE_URL or task.name != EXECUTE_RUN:
+    if not CONSOLE_URL or not str(task.args).startswith(RUN):
         return ""
     return _LINK.format(url=xhtml_escape(f"{CONSOLE_URL}/admin/runs/run/{task.uuid}/change/"))
 

@@ -168,6 +168,7 @@ UNFOLD = {
     "SHOW_VIEW_ON_SITE": False,
     "ENVIRONMENT": "runs.admin.site.environment",
     "DASHBOARD_CALLBACK": "runs.admin.dashboard.dashboard",
+    "COMMAND": {"search_callback": "runs.admin.jump.jump"},
     "SIDEBAR": {"command_search": True, "navigation": "runs.admin.site.navigation"},
 }
 

@@ -46,8 +46,23 @@ def unserved_queues() -> list[str]:
     return sorted(set(queue_names()) - set(current_app.amqp.queues))
 
 
-def send_task(name: str, **options: Any) -> None:
-    """Send the task's message within about RUNS["PUBLISH_TIMEOUT_SECONDS"], or raise."""
+class _Announcer:
+    """Announces a message under the name that workers will show it by: Celery's announcement has the task's own."""
+
+    def __init__(self, shown_as: str) -> None:
+        self._shown_as = shown_as
+
+    def publish(self, kind: str, fields: dict[str, Any], producer: Any, **options: Any) -> None:
+        """As Celery's dispatcher does."""
+        _dispatcher().publish(kind, {**fields, "name": self._shown_as}, producer, **options)
+
+
+def send_task(name: str, *, shown_as: str, **options: Any) -> None:
+    """Send the task's message within about RUNS["PUBLISH_TIMEOUT_SECONDS"], or raise.
+
+    `shown_as` is what Flower, `celery inspect` and the workers' own log lines call it.
+    """
+    options |= {"shadow": shown_as, "event_dispatcher": _Announcer(shown_as)}
     with _producers().acquire(block=True, timeout=runs_settings().PUBLISH_TIMEOUT_SECONDS) as producer:
         current_app.send_task(name, producer=producer, retry=False, ignore_result=True, **options)
 
@@ -105,4 +120,15 @@ def _pool(url: str, seconds: float) -> ProducerPool:
     return ProducerPool(connection.Pool(limit=POOL_SIZE), limit=POOL_SIZE, Producer=_OnceProducer)
 
 
-os.register_at_fork(after_in_child=_pool.cache_clear)  # a forked child must not write to its parent's sockets
+@lru_cache(maxsize=1)
+def _dispatcher() -> Any:
+    return current_app.events.Dispatcher(enabled=False)  # not enabled: it has no connection of its own
+
+
+def _begin_anew() -> None:
+    """A forked child must not write to its parent's sockets, nor announce in its name."""
+    _pool.cache_clear()
+    _dispatcher.cache_clear()
+
+
+os.register_at_fork(after_in_child=_begin_anew)

@@ -155,6 +155,7 @@ def publish_on_commit(run: Run) -> None:
         args=(str(run.pk),),
         task_id=str(run.pk),
         queue=broker.queue_of(run.owner_id),
+        shown_as=f"{run.assistant}/{run.multitask_strategy}",
         argsrepr=f"(run {run.pk})",
         kwargsrepr=repr(details),
     )

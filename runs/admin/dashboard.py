@@ -100,7 +100,7 @@ def _present_cards(now: Overview) -> list[dict[str, Any]]:
             "title": "Executing",
             "value": f"{executing.used:,} of {executing.capacity:,}",
             "detail": f"{executing.running:,} running, {executing.stopping:,} stopping, "
-            f"{executing.workers:,} workers alive",
+            f"{executing.workers:,} worker{'' if executing.workers == 1 else 's'} alive",
             "warning": f"{executing.expired} expired: about to be buried." if executing.expired else "",
             "share": min(100, round(100 * executing.used / executing.capacity)) if executing.capacity else 0,
             "link": ("runs_worker_changelist", "state=alive"),

@@ -16,8 +16,9 @@ from django.views.decorators.http import require_POST
 from runs.actors import Actor
 from runs.admin.base import COUNT_AT_MOST, as_uuid
 from runs.admin.run_actions import ACTIONS, LONGEST_REASON, Action, Order, Result, carry_out
+from runs.admin.run_counts import as_text, count_each
 from runs.admin.run_filters import RunFilter
-from runs.admin.run_list import as_text, count_each, older_than, parse_place, place_of
+from runs.admin.run_list import older_than, parse_place, place_of
 from runs.models import Run
 from runs.states import CancelAction, RunStatus
 
@@ -86,15 +87,19 @@ def _action(request: HttpRequest, verb: str) -> Action:
 
 
 def _chosen(request: HttpRequest) -> QuerySet[Run]:
-    """The runs that are named, or those that match the filter, which must ask for something."""
+    """The runs that are named, or those that match the filter, which must ask for something.
+
+    What a deletion has hidden is shown to operators, and is to every action as if it were gone.
+    """
+    there = Run.objects.visible_to(None)
     if "filter" not in request.POST:
-        return Run.objects.filter(pk__in=_named(request.POST.getlist("run")))
+        return there.filter(pk__in=_named(request.POST.getlist("run")))
     wanted = RunFilter.parse(QueryDict(request.POST["filter"].lstrip("?")))
     if wanted.mistakes:
         raise BadRequest(" ".join(wanted.mistakes))
     if not wanted.is_explicit:
         raise BadRequest("Choose a filter first: without one this would reach every run there is.")
-    return wanted.runs()
+    return wanted.runs(among=there)
 
 
 def _named(texts: list[str]) -> list[UUID]:

@@ -38,6 +38,9 @@ AGES = {
 #: What tells the pages of a list apart, and what the browser adds; not part of the filter.
 _PLACES = frozenset({"before", "after"})
 
+_LEADING = frozenset({"assistant", "owner", "thread", "error"})
+_TIMES = frozenset({"age", "since", "until"})
+
 
 class NotUnderstood(ValueError):
     """A part of the filter says nothing that could be looked for; the message is for the operator."""
@@ -52,6 +55,10 @@ class RunFilter:
     condition: Q = field(default_factory=Q)
     #: Without the status: what the tabs count within.
     condition_of_tabs: Q = field(default_factory=Q)
+    #: The part of it for which there is an index that has the newest first; empty: none was asked for.
+    lead: Q = field(default_factory=Q)
+    #: The part of it that is about the time of creation, by which every index is ordered.
+    times: Q = field(default_factory=Q)
     #: What the search was understood as, such as "thread = ..."; empty: there is no search.
     understood: str = ""
     mistakes: list[str] = field(default_factory=list)
@@ -80,8 +87,13 @@ class RunFilter:
             self.mistakes.append(str(error))
             return
         self.condition &= condition
-        if name != "status":
-            self.condition_of_tabs &= condition
+        if name == "status":
+            return
+        self.condition_of_tabs &= condition
+        if name in _TIMES:
+            self.times &= condition
+        elif name in _LEADING or (name == "q" and not self.understood.startswith("worker")):
+            self.lead &= condition
 
     def _search(self, text: str) -> Q:
         found: Found = search(text)
@@ -95,13 +107,11 @@ class RunFilter:
         """Whether anything was asked for: an empty filter never means everything."""
         return bool(self.given) and not self.mistakes
 
-    def runs(self) -> QuerySet[Run]:
-        """The runs that match, in no order; none if anything was not understood."""
-        return Run.objects.none() if self.mistakes else Run.objects.filter(self.condition)
-
-    def runs_of_tabs(self) -> QuerySet[Run]:
-        """The runs that match whatever their status."""
-        return Run.objects.none() if self.mistakes else Run.objects.filter(self.condition_of_tabs)
+    def runs(self, among: QuerySet[Run] | None = None) -> QuerySet[Run]:
+        """The runs that match among these or all, in no order; none if anything was not understood."""
+        if self.mistakes:
+            return Run.objects.none()
+        return (Run.objects.all() if among is None else among).filter(self.condition)
 
     def address(self, **changes: str) -> str:
         """The query string of this filter with these values instead; an empty one leaves its name out."""

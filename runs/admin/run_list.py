@@ -1,39 +1,35 @@
-"""One page of the list of runs: the rows, the way to newer and older ones, and how many there are of each status.
+"""One page of the list of runs: the rows, and the way to newer and older ones.
 
-Fast at any number of runs: pages go on from a place in the order and not from a number, and counting stops at
-COUNT_AT_MOST rows or after COUNT_MILLISECONDS.
+Fast at any number of runs: pages go on from a place in the order and not from a number.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db import OperationalError, connection, transaction
-from django.db.models import Q, QuerySet
+from django.db.models import Q
 from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Left
 from django.http import QueryDict
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
-from runs.admin.base import COUNT_AT_MOST
 from runs.admin.json_text import masked
-from runs.admin.run_filters import STATUSES, RunFilter
+from runs.admin.run_filters import RunFilter
 from runs.admin.words import duration
 from runs.models import Run
 from runs.services.runs import queue_positions_of
 from runs.states import RunStatus
 
 PER_PAGE = 50
-COUNT_MILLISECONDS = 1500
 _ICONS = {"pending": "◷", "running": "▶", "success": "✓", "error": "✕", "timeout": "⧖", "interrupted": "■"}
 # fmt: off
 _SHOWN = (
     "id", "sequence", "thread_id", "owner__username", "assistant", "status", "multitask_strategy",
     "attempt", "max_attempts", "worker__host", "leased", "reason", "cancel_action", "cancelled_by",
     "displaced_by_id", "retry_of_id", "not_before", "dispatched_at", "created_at", "started_at",
-    "finished_at", "deleted_at",
+    "finished_at", "deleted_at", "thread__deleted_at",
 )
 # fmt: on
 
@@ -69,8 +65,15 @@ class Row:
         return _ICONS[self.run.status]
 
     @property
+    def is_hidden(self) -> bool:
+        """Whether it or its thread was deleted: it is shown here until its row goes, and nowhere else."""
+        return self.run.deleted_at is not None or self.run.thread.deleted_at is not None
+
+    @property
     def possible(self) -> list[str]:
         """The names of the actions that can be done to it now."""
+        if self.is_hidden:
+            return []
         fits = {"cancel": self.run.is_in_flight, "retry": self.run.is_terminal, "force_stop": self.run.leased}
         return [name for name, fit in fits.items() if fit]
 
@@ -112,7 +115,7 @@ class RunPage:
 def read_page(wanted: RunFilter, query: QueryDict) -> RunPage:
     """Read the page at the place that the query names: the newest one if it names none that is understood."""
     before, after = parse_place(query.get("before")), parse_place(query.get("after"))
-    runs: Any = wanted.runs().select_related("owner", "worker").only(*_SHOWN)
+    runs: Any = wanted.runs().select_related("owner", "worker", "thread").only(*_SHOWN)
     runs = runs.annotate(
         error_type=KeyTextTransform("type", "error"), error_message=Left(KeyTextTransform("message", "error"), 300)
     )
@@ -159,43 +162,3 @@ def older_than(at: datetime, sequence: int) -> Q:
 
 def _newer_than(at: datetime, sequence: int) -> Q:
     return Q(created_at__gte=at) & (Q(created_at__gt=at) | Q(sequence__gt=sequence))
-
-
-def count_statuses(wanted: RunFilter) -> dict[str, str]:
-    """How many runs of each status the rest of the filter matches, as text; empty if counting took too long."""
-    within = wanted.runs_of_tabs()
-    counts = count_each(within.filter(condition) for condition in STATUSES.values())
-    return dict(zip(STATUSES, map(as_text, counts), strict=True)) if counts else {}
-
-
-def count_each(several: Iterable[QuerySet[Run]]) -> Sequence[int] | None:
-    """Count each of these, up to COUNT_AT_MOST, in one statement; None if it took longer than it may."""
-    parts: list[str] = []
-    values: list[Any] = []
-    for number, rows in enumerate(several):
-        if rows.query.is_empty():
-            parts.append("0")
-            continue
-        sql, params = rows.order_by().values("pk")[:COUNT_AT_MOST].query.sql_with_params()
-        parts.append(f"(SELECT COUNT(*) FROM ({sql}) AS c{number})")  # noqa: S608 - the ORM's
-        values += params
-    try:
-        with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute(f"SET LOCAL statement_timeout = {COUNT_MILLISECONDS}")
-            cursor.execute(_COUNTING.format(", ".join(parts)), values)
-            found: Sequence[int] = cursor.fetchone()
-            cursor.execute("SET LOCAL statement_timeout TO DEFAULT")
-    except OperationalError as error:
-        if getattr(error.__cause__, "sqlstate", None) != _CANCELLED:
-            raise
-        return None
-    return found
-
-
-_COUNTING = "SELECT {}"
-_CANCELLED = "57014"  # query_canceled: here only by the timeout
-
-
-def as_text(count: int) -> str:
-    """A count that has stopped at its bound says so."""
-    return f"{count:,}+" if count >= COUNT_AT_MOST else f"{count:,}"

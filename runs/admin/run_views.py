@@ -8,8 +8,9 @@ from django.views.decorators.http import require_safe
 
 from runs.admin.run_actions import ACTIONS, LONGEST_REASON
 from runs.admin.run_bulk import operator_of
+from runs.admin.run_counts import count_statuses
 from runs.admin.run_filters import ACTIVE, AGES, STATUSES, STOPPING, RunFilter
-from runs.admin.run_list import count_statuses, read_page
+from runs.admin.run_list import read_page
 from runs.assistants import registry
 from runs.states import MultitaskStrategy
 

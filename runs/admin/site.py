@@ -56,7 +56,10 @@ def _permitted(request: HttpRequest, pages: tuple[tuple[str, str, str, str], ...
 def _elsewhere() -> list[dict[str, Any]]:
     flower = runs_settings().FLOWER_URL or None
     pages = (("Flower", "local_florist", flower), ("API documentation", "menu_book", _address("docs")))
-    return [{"title": title, "icon": icon, "link": link} for title, icon, link in pages if link is not None]
+    # Never active: an address that ends with its host would be taken for a part of every page's.
+    return [
+        {"title": title, "icon": icon, "link": link, "active": False} for title, icon, link in pages if link is not None
+    ]
 
 
 def _address(route: str) -> str | None:

@@ -12,6 +12,7 @@ from unfold.decorators import display
 
 from runs.admin import thread_page
 from runs.admin.base import ReadOnlyAdmin
+from runs.admin.words import ending, moment
 from runs.models import Run, Thread
 from runs.states import IN_FLIGHT, RunStatus, ThreadStatus
 
@@ -28,6 +29,7 @@ STATUS_LABELS = {
 class ThreadAdmin(ReadOnlyAdmin):
     """One row is one thread; the latest changed first."""
 
+    change_list_template = "runs/console/list.html"
     list_display = (
         "id",
         "shown_status",
@@ -35,8 +37,8 @@ class ThreadAdmin(ReadOnlyAdmin):
         "busy_since",
         "queue_length",
         "executing",
-        "updated_at",
-        "deleted_at",
+        "changed",
+        "deleted",
     )
     list_filter = ("status", ("deleted_at", admin.EmptyFieldListFilter))
     list_select_related = ("owner",)
@@ -58,10 +60,20 @@ class ThreadAdmin(ReadOnlyAdmin):
         """In colour."""
         return thread.status
 
-    @display(description="Busy since")  # type: ignore[untyped-decorator]
-    def busy_since(self, thread: Any) -> Any:
+    @display(description="Busy since (UTC)")  # type: ignore[untyped-decorator]
+    def busy_since(self, thread: Any) -> str | None:
         """When the oldest run in flight was accepted."""
-        return min((run.created_at for run in thread.unsettled if run.is_in_flight), default=None)
+        return moment(min((run.created_at for run in thread.unsettled if run.is_in_flight), default=None))
+
+    @display(description="Changed (UTC)")  # type: ignore[untyped-decorator]
+    def changed(self, thread: Thread) -> str | None:
+        """The order of the list."""
+        return moment(thread.updated_at)
+
+    @display(description="Deleted (UTC)")  # type: ignore[untyped-decorator]
+    def deleted(self, thread: Thread) -> str | None:
+        """Its row goes when all its runs have settled."""
+        return moment(thread.deleted_at)
 
     @display(description="Waiting")  # type: ignore[untyped-decorator]
     def queue_length(self, thread: Any) -> int:
@@ -75,9 +87,8 @@ class ThreadAdmin(ReadOnlyAdmin):
         if run is None:
             return None
         word = "stopping" if run.is_stopping else run.status
-        return format_html(
-            '<a href="{}">{} {}…</a>', reverse("admin:runs_run_change", args=[run.pk]), word, str(run.pk)[:8]
-        )
+        address = reverse("admin:runs_run_change", args=[run.pk])
+        return format_html('<a href="{}" title="{}">{} {}</a>', address, run.pk, word, ending(run.pk))
 
     def change_view(self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None) -> Any:
         """A thread. Nothing can be changed here, whatever is posted."""

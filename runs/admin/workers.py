@@ -11,9 +11,10 @@ from django.utils.html import format_html_join
 from unfold.decorators import display
 
 from runs.admin.base import ReadOnlyAdmin
-from runs.admin.words import duration
+from runs.admin.words import duration, ending, moment
 from runs.conf import runs_settings
 from runs.models import ClockTimestamp, Run, Worker
+from runs.services.schedulers import seen_schedulers, this_host
 from runs.services.waiting import attempt_began
 
 ALIVE, EXPIRED, BURIED = "alive", "expired", "buried"
@@ -44,13 +45,14 @@ class StateFilter(admin.SimpleListFilter):
 class WorkerAdmin(ReadOnlyAdmin):
     """One row is one life of a worker process; the living first, then the latest."""
 
-    list_display = ("id", "state", "host", "places", "executes", "heartbeat", "version", "started_at", "buried_at")
+    change_list_template = "runs/console/workers.html"
+    list_display = ("id", "state", "host", "places", "executes", "heartbeat", "version", "started", "buried")
     list_filter = (StateFilter, "version")
     sortable_by = ()
     exact_search = ("host",)
     search_help_text = "The id of a worker, or the exact name of a host"
     fields = readonly_fields = (
-        *("id", "state", "host", "version", "places", "executes", "heartbeat", "started_at", "expires_at", "buried_at"),
+        *("id", "state", "host", "version", "places", "executes", "heartbeat", "started", "expires", "buried"),
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Worker]:
@@ -58,6 +60,11 @@ class WorkerAdmin(ReadOnlyAdmin):
         held = Run.objects.leased().only(*_HELD_COLUMNS).order_by("started_at")
         workers: QuerySet[Worker] = super().get_queryset(request).annotate(now=ClockTimestamp())
         return workers.prefetch_related(Prefetch("runs", held, to_attr="held"))
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        """The list, and the schedulers beside it."""
+        beside = {"schedulers": seen_schedulers(), "this_host": this_host()}
+        return super().changelist_view(request, {**(extra_context or {}), **beside})
 
     def get_ordering(self, request: HttpRequest) -> Any:
         """Who has not been buried is what people come for."""
@@ -84,6 +91,21 @@ class WorkerAdmin(ReadOnlyAdmin):
         )
         return format_html_join("", '<div><a href="{}">{}</a> {}</div>', lines) or "-"
 
+    @display(description="Started (UTC)")  # type: ignore[untyped-decorator]
+    def started(self, worker: Worker) -> str | None:
+        """When its life began."""
+        return moment(worker.started_at)
+
+    @display(description="Lease until (UTC)")  # type: ignore[untyped-decorator]
+    def expires(self, worker: Worker) -> str | None:
+        """Unless it renews it."""
+        return moment(worker.expires_at)
+
+    @display(description="Buried (UTC)")  # type: ignore[untyped-decorator]
+    def buried(self, worker: Worker) -> str | None:
+        """When it was declared dead, or left in good order."""
+        return moment(worker.buried_at)
+
     @display(description="Last heartbeat")  # type: ignore[untyped-decorator]
     def heartbeat(self, worker: Any) -> str:
         """How long ago it renewed its lease, reckoned from when the lease ends."""
@@ -104,7 +126,7 @@ _HELD_COLUMNS = (
 
 
 def _word(run: Run) -> str:
-    return f"{run.assistant} {str(run.pk)[:8]}…"
+    return f"{run.assistant} {ending(run.pk)}"
 
 
 def _since(run: Run, now: datetime) -> str:

@@ -99,7 +99,7 @@ def _may_be_run(task_id: str) -> bool:
     if run_id is None or keeper is None:
         return False
     request = worker_state.requests.get(task_id)
-    return keeper.executes(run_id) or request is None or request.name == EXECUTE_RUN
+    return keeper.executes(run_id) or request is None or request.type == EXECUTE_RUN
 
 
 def _runs_stamped(headers: Any) -> Iterable[str]:
@@ -111,7 +111,7 @@ def _runs_stamped(headers: Any) -> Iterable[str]:
         matches = any(
             set(maybe_list(stamps.get(key)) or []) & set(maybe_list(value) or []) for key, value in wanted.items()
         )
-        if request.name == EXECUTE_RUN and matches:
+        if request.type == EXECUTE_RUN and matches:
             yield request.id
 
 

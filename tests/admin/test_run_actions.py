@@ -8,7 +8,10 @@ from django.contrib.auth.models import Permission
 from django.test import Client
 from django.urls import reverse
 
+from runs.actors import system
 from runs.models import Run, RunEvent
+from runs.models.fields import new_id
+from runs.services.threads import delete_run, delete_thread
 from runs.states import RunStatus
 from tests.support.factories import cancel, finish, leave, make_actor, make_run, make_thread, running, step
 from tests.support.fixtures import Outbox, intact  # noqa: F401 - a fixture
@@ -71,6 +74,35 @@ def test_what_ends_between_the_look_and_the_lock_is_reported(operator: Client, m
     answer = act(operator, "cancel", run)
     assert (answer["done"], answer["refused"], answer["why"]) == (0, 1, [f"{run.pk}: It had ended before."])
     assert LogEntry.objects.count() == 0
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("deletes_thread", [False, True])
+def test_what_a_deletion_has_hidden_is_reached_as_little_as_what_never_was(
+    operator: Client, outbox: Outbox, verb: str, deletes_thread: bool
+) -> None:
+    """It holds its worker still, and its row is there."""
+    hidden, actor = running(make_thread()), system("test")
+    if deletes_thread:
+        delete_thread(thread_id=hidden.thread_id, actor=actor)
+    else:
+        delete_run(thread_id=hidden.thread_id, run_id=hidden.pk, actor=actor)
+    missing = Run(id=new_id())
+    before = list(Run.objects.values())
+    outbox.clear()
+    for given in ((hidden,), (missing,), (hidden, missing)):
+        assert act(operator, verb, *given) == {"done": 0, "refused": 0, "why": [], "new_runs": [], "next": ""}
+        assert act(operator, verb, *given, page="count")["count"] == 0
+    thread = f"?thread={hidden.thread_id}"
+    assert act(operator, verb, filter=thread)["done"] == act(operator, verb, page="count", filter=thread)["count"] == 0
+    assert list(Run.objects.values()) == before
+    assert (outbox.told, LogEntry.objects.count()) == ([], 0)
+
+    page = operator.get(reverse("admin:runs_run_changelist") + thread).content.decode()
+    assert f'data-run="{hidden.pk}" data-status="interrupted"' in page
+    assert ">deleted<" in page
+    assert 'data-scope="one"' not in page
 
 
 def test_a_retry_is_a_new_run_of_the_owner_linked_to_the_old_one(operator: Client) -> None:

@@ -163,30 +163,56 @@ def test_a_place_that_is_none_is_the_beginning(operator: Client, place: str) -> 
     assert shown(operator, before=place) == ids(run)
 
 
-def test_tabs_count_within_the_other_filters_and_stop_at_the_bound(
-    operator: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("runs.admin.run_list.COUNT_AT_MOST", 2)
+def counts_of(client: Client, **query: str) -> dict[str, str]:
+    """What the tabs say."""
+    return {tab["name"]: tab["count"] for tab in client.get(ROWS, query).context["tabs"]}
+
+
+def test_tabs_count_within_the_other_filters(operator: Client) -> None:
+    """Each of these filters is counted in its own way: with an index, without one, by time, and by both."""
+    ada, ben = make_thread(make_actor("ada")), make_thread(make_actor("ben"))
+    worker = make_worker("host-a")
+    finish(claim(make_run(ada), worker), RunStatus.ERROR)
+    cancel(claim(make_run(ada, "interrupt"), worker))
+    for thread in (ada, ben, ben):
+        make_run(thread)
+    nothing = dict.fromkeys(("active", *RunStatus.values, "stopping"), "0") | {"all": ""}
+    ended = {"error": "1", "interrupted": "1", "stopping": "1"}
+    assert counts_of(operator) == nothing | ended | {"active": "3", "pending": "3"}
+    assert counts_of(operator, owner="ada") == nothing | ended | {"active": "1", "pending": "1"}
+    assert counts_of(operator, owner="ada", status="error") == counts_of(operator, owner="ada")
+    assert counts_of(operator, owner="ben", age="1h") == nothing | {"active": "2", "pending": "2"}
+    assert counts_of(operator, strategy="interrupt") == nothing | {"interrupted": "1", "stopping": "1"}
+    assert counts_of(operator, worker="host-a") == nothing | ended
+    assert counts_of(operator, worker="host-a", error="ValueError") == nothing | {"error": "1"}
+    assert counts_of(operator, q=str(worker.pk), assistant="echo") == nothing | ended
+    assert counts_of(operator, until="2000-01-01T00:00") == nothing
+    assert counts_of(operator, owner="nobody") == nothing
+
+
+def test_a_count_that_has_stopped_at_its_bound_says_so(operator: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runs.admin.run_counts.EXAMINE_AT_MOST", 2)
     for _ in range(3):
-        make_run(make_thread(make_actor("ada")))
+        finish(running(make_thread(make_actor("ada"))))
     make_run(make_thread(make_actor("ben")))
-    counts = {tab["name"]: tab["count"] for tab in operator.get(ROWS, {"owner": "ada"}).context["tabs"]}
-    assert counts == {
-        "all": "", "active": "2+", "pending": "2+", "running": "0", "success": "0", "error": "0", "timeout": "0",
-        "interrupted": "0", "stopping": "0",
-    }  # fmt: skip
-    counts = {tab["name"]: tab["count"] for tab in operator.get(ROWS, {"owner": "ben"}).context["tabs"]}
-    assert counts["pending"] == "1"
+    assert counts_of(operator)["success"] == "2+"
+    assert counts_of(operator)["pending"] == "1"
+    assert counts_of(operator, owner="ada")["success"] == "2+"
+    assert counts_of(operator, owner="ada")["error"] == ""  # it is not among the newest, and may be among the others
+    assert counts_of(operator, owner="ada")["active"] == "0"
+    assert counts_of(operator, strategy="reject")["success"] == ""
+    assert counts_of(operator, strategy="reject")["error"] == "0"
+    assert counts_of(operator, owner="ben")["pending"] == "1"
 
 
 def test_counts_that_take_too_long_are_left_out_and_the_list_is_shown(
     operator: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = make_run(make_thread())
-    monkeypatch.setattr("runs.admin.run_list.COUNT_MILLISECONDS", 1)
-    slow = "SELECT COUNT(*) FROM (SELECT pg_sleep(1))"
-    monkeypatch.setattr("runs.admin.run_list._COUNTING", slow + " AS slept; SELECT {}")
-    assert {tab["count"] for tab in operator.get(ROWS).context["tabs"]} == {""}
+    monkeypatch.setattr("runs.admin.run_counts.COUNT_MILLISECONDS", 1)
+    slow = "(SELECT ARRAY[COUNT(pg_sleep(1))] FROM ({sql}) AS c{number})"
+    monkeypatch.setattr("runs.admin.run_counts._EXAMINING", slow)
+    assert set(counts_of(operator).values()) == {""}
     assert shown(operator) == ids(run)
 
 
@@ -207,11 +233,11 @@ def test_a_page_of_any_size_reads_at_most_twelve_statements_as_a_viewer(query: d
 
 def test_no_statement_counts_without_a_bound(operator: Client) -> None:
     make_run(make_thread())
-    with CaptureQueriesContext(connection) as captured:
-        operator.get(LIST)
-    counting = [query["sql"] for query in captured if "COUNT(" in query["sql"]]
-    assert len(counting) == 1
-    assert counting[0].count("COUNT(*)") == counting[0].count("LIMIT 10000)")
+    for query, parts in (({}, 7), ({"strategy": "enqueue"}, 7), ({"assistant": "echo"}, 4)):
+        with CaptureQueriesContext(connection) as captured:
+            operator.get(LIST, query)
+        (counting,) = (each["sql"] for each in captured if "COUNT(" in each["sql"])
+        assert counting.count("ARRAY[COUNT(*)") == counting.count("LIMIT 10000)") == parts
 
 
 def test_the_place_in_the_queue_and_who_cancelled_and_why(operator: Client) -> None:

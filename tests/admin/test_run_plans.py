@@ -1,5 +1,7 @@
 """With many runs the list is found by indexes: no plan reads the table or sorts it."""
 
+import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from django.urls import reverse
 
 from runs.admin.run_filters import RunFilter
 from runs.models import Run
+from runs.states import RunStatus
 from tests.support.factories import finish, make_actor, make_thread, running
 from tests.support.scale import rounds
 
@@ -59,6 +62,60 @@ QUERIES: tuple[dict[str, str], ...] = (
     {"before": "2100-01-01T00:00:00+00:00~5"},
     {"after": "2000-01-01T00:00:00+00:00~5"},
 )
+
+
+#: What no index leads to, alone and with what one leads to.
+UNLED: tuple[dict[str, str], ...] = (
+    {"strategy": "rollback"},
+    {"strategy": "enqueue", "age": "7d"},
+    {"worker": "host"},
+    {"strategy": "rollback", "assistant": "assistant 3"},
+    {"error": "KeyError", "assistant": "assistant 3"},
+)
+EXAMINED = 500
+
+
+def read_by(statement: str) -> float:
+    """The rows of the table that it looks at, whether they match or not."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON, TIMING OFF) {statement}")
+        found = cursor.fetchone()[0]
+    plan = (json.loads(found) if isinstance(found, str) else found)[0]["Plan"]
+    return sum((_read(node) for node in _nodes(plan)), 0.0)
+
+
+def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for part in plan.get("Plans", ()):
+        yield from _nodes(part)
+
+
+def _read(node: dict[str, Any]) -> float:
+    if node.get("Relation Name") != "runs_run":
+        return 0
+    return float((node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"])
+
+
+@pytest.mark.usefixtures("many")
+def test_counting_looks_at_a_bounded_number_of_rows_whatever_is_asked_for(
+    operator: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of each status; the table has many times as many."""
+    monkeypatch.setattr("runs.admin.run_counts.EXAMINE_AT_MOST", EXAMINED)
+    for query in (*QUERIES, *UNLED):
+        with CaptureQueriesContext(connection) as captured:
+            assert operator.get(ROWS, query).status_code == 200
+        (counting,) = (each["sql"] for each in captured if "ARRAY[COUNT" in each["sql"])
+        assert read_by(counting) <= (len(RunStatus) + 1) * EXAMINED, query
+
+
+@pytest.mark.usefixtures("many")
+def test_counting_what_matches_looks_at_all_rows() -> None:
+    """The negative control: what is bounded here is what matches, of which there may be none."""
+    rows: Any = RunFilter.parse(QueryDict("strategy=rollback")).runs().values("pk")[:EXAMINED]
+    sql, params = rows.query.sql_with_params()
+    with connection.cursor() as cursor:
+        assert read_by(cursor.mogrify(sql, params)) > MANY
 
 
 @pytest.mark.usefixtures("many")

@@ -81,7 +81,7 @@ def test_the_list_of_threads_shows_what_each_does(operator: Client) -> None:
         page = operator.get(THREADS).content.decode()
     assert len(captured) <= 12
     assert sorted(re.findall(r"field-queue_length[^>]*>\s*(\d+)", page)) == ["0", "2"]
-    assert f"running {str(run.pk)[:8]}" in page
+    assert f"running …{str(run.pk)[-12:]}</a>" in page
 
 
 def test_workers_are_told_apart_by_their_lives(operator: Client) -> None:

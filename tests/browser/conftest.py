@@ -2,13 +2,20 @@
 
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import pytest
+from langgraph_sdk import get_sync_client
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
 
 from project.local.ports import LOOPBACK, free_port
 from project.local.running import RunningServer, running_server
+from tests.browser.console import VIEWER, VIEWERS_PASSWORD
+from tests.browser.console import log_in as log_in_to_console
 from tests.contract.assistants import registrations
 from tests.contract.conftest import gates
 
@@ -31,8 +38,8 @@ def live(tmp_path_factory: pytest.TempPathFactory, other_origin: str) -> Iterato
         yield server
 
 
-@pytest.fixture(scope="package")
-def browser() -> Iterator[Browser]:
+@contextmanager
+def chromium() -> Iterator[Browser]:
     """Debian's Chromium, or the one that CHROMIUM names; that there is none is a failure and not a skip."""
     path = os.environ.get("CHROMIUM") or shutil.which("chromium")
     if path is None:
@@ -41,6 +48,13 @@ def browser() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Browser]:
+    """One for all tests."""
+    with chromium() as browser:
+        yield browser
 
 
 @pytest.fixture
@@ -79,3 +93,33 @@ def log_in(page: Page, url: str, server: RunningServer) -> None:
     page.fill("#id_password", server.home.values()["RUNYARD_ADMIN_PASSWORD"])
     page.click("[type=submit]")
     page.wait_for_selector("#start:enabled")
+
+
+@pytest.fixture
+def api(live: RunningServer) -> Iterator[Any]:
+    """The API, as a client of somebody's uses it."""
+    with get_sync_client(url=live.url, api_key=live.api_key) as client:
+        yield client
+
+
+@pytest.fixture
+def console(page: Page, live: RunningServer, complaints: list[str]) -> Iterator[Page]:
+    """The list of runs, as the operator sees it; it must not have complained when the test is over."""
+    log_in_to_console(page, live)
+    yield page
+    assert complaints == []
+
+
+@pytest.fixture(scope="package")
+def viewer(live: RunningServer) -> None:
+    """A user of the admin who may see runs, threads and workers, and nothing else."""
+    seen = ["view_run", "view_thread", "view_worker"]
+    script = (
+        "from django.contrib.auth.models import User, Permission\n"
+        f"user = User.objects.create_user({VIEWER!r}, password={VIEWERS_PASSWORD!r}, is_staff=True)\n"
+        f"user.user_permissions.set(Permission.objects.filter(codename__in={seen!r}))"
+    )
+    environment = {**os.environ, "RUNYARD_HOME": str(live.home.path)}
+    for name in ("DATABASE_URL", "REDIS_URL", "SECRET_KEY", "CELERY_BROKER_URL"):
+        environment.pop(name, None)
+    subprocess.run([sys.executable, "manage.py", "shell", "-c", script], check=True, env=environment)

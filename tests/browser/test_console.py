@@ -1,102 +1,26 @@
 """The operators' console in a browser, in front of real workers."""
 
-import os
-import subprocess
-import sys
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from langgraph_sdk import get_sync_client
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from project.local.running import RunningServer
 from tests.browser.conftest import PATIENCE_MS
+from tests.browser.console import (
+    VIEWER,
+    VIEWERS_PASSWORD,
+    Scene,
+    close,
+    confirm,
+    expect_status,
+    log_in,
+    row,
+)
 from tests.contract.conftest import Gates
 
 pytestmark = pytest.mark.timeout(240)
 expect.set_options(timeout=PATIENCE_MS)
-
-VIEWER = "viewer-pw-1"
-
-
-@pytest.fixture(scope="module")
-def viewer(live: RunningServer) -> None:
-    """A user of the admin who may see runs and nothing else."""
-    script = (
-        "from django.contrib.auth.models import User, Permission\n"
-        f"user = User.objects.create_user('viewer', password={VIEWER!r}, is_staff=True)\n"
-        "user.user_permissions.add(Permission.objects.get(codename='view_run'))"
-    )
-    environment = {**os.environ, "RUNYARD_HOME": str(live.home.path)}
-    for name in ("DATABASE_URL", "REDIS_URL", "SECRET_KEY", "CELERY_BROKER_URL"):
-        environment.pop(name, None)
-    subprocess.run([sys.executable, "manage.py", "shell", "-c", script], check=True, env=environment)
-
-
-@pytest.fixture
-def api(live: RunningServer) -> Iterator[Any]:
-    """The API, as a client of somebody's uses it."""
-    with get_sync_client(url=live.url, api_key=live.api_key) as client:
-        yield client
-
-
-def log_in(page: Page, live: RunningServer, name: str, password: str) -> None:
-    page.goto(f"{live.url}/admin/login/?next=/admin/runs/run/")
-    page.fill("#id_username", name)
-    page.fill("#id_password", password)
-    page.click("form [type=submit]")
-    page.wait_for_selector("#live")
-
-
-@pytest.fixture
-def console(page: Page, live: RunningServer, complaints: list[str]) -> Iterator[Page]:
-    """The list of runs, as the operator sees it; it must not have complained when the test is over."""
-    log_in(page, live, "operator", live.home.values()["RUNYARD_ADMIN_PASSWORD"])
-    yield page
-    assert complaints == []
-
-
-class Scene:
-    """One thread on which a run executes, held at a gate, and others wait behind it."""
-
-    def __init__(self, api: Any, gates: Gates, waiting: int = 0) -> None:
-        self.thread = api.threads.create()["thread_id"]
-        given = {"count": 1, "gates": str(gates.directory)}
-        self.runs = [
-            api.runs.create(self.thread, "steps", input=given, multitask_strategy="enqueue")["run_id"]
-            for _ in range(waiting + 1)
-        ]
-
-    @property
-    def address(self) -> str:
-        return f"/admin/runs/run/?thread={self.thread}"
-
-
-def row(page: Page, run: str) -> Locator:
-    return page.locator(f'tr[data-run="{run}"]')
-
-
-def expect_status(page: Page, run: str, status: str) -> None:
-    expect(page.locator(f'tr[data-run="{run}"][data-status="{status}"]')).to_be_visible()
-
-
-def confirm(page: Page, reason: str = "", words: str = "1 run") -> None:
-    """Answer the dialog that is open."""
-    button = page.locator("#act [data-confirm]")
-    expect(button).to_be_enabled()
-    expect(button).to_contain_text(words)
-    if reason:
-        page.fill("#act-reason", reason)
-    button.click()
-
-
-def close(page: Page, result: str) -> None:
-    """Read what the dialog reports, and close it."""
-    expect(page.locator("#act [data-result]")).to_contain_text(result)
-    page.click("#act [data-close]")
-    expect(page.locator("#act")).to_be_hidden()
 
 
 def test_filter_bookmark_open_cancel_and_see_it_change(
@@ -191,6 +115,47 @@ def test_cancel_the_selected_and_all_that_match(console: Page, live: RunningServ
     gates.open(0)
 
 
+def test_many_go_in_portions_with_progress_and_a_button_that_stops(
+    console: Page, live: RunningServer, api: Any
+) -> None:
+    """The button is pressed while the first portion of 100 is on its way: that is done, the rest is not asked for."""
+    later: dict[str, Any] = {"input": {"count": 1}, "multitask_strategy": "rollback", "after_seconds": 3600}
+    for _ in range(101):
+        api.runs.create(None, "steps", **later)
+    held: list[Route] = []
+    console.route("**/act/cancel/", lambda route: held.append(route))  # noqa: PLW0108 - it is given attributes
+    console.goto(f"{live.url}/admin/runs/run/?status=pending&strategy=rollback")
+    console.click("#all-cancel")
+    confirm(console, words="101 runs")
+    expect(console.locator("#act progress")).to_have_attribute("max", "101")
+    console.click("#act [data-stop]")
+    for each in held:
+        each.continue_()
+    expect(console.locator("#act [data-result]")).to_have_text("Stopped: 100 runs cancelled.")
+    assert console.locator("#act progress").evaluate("bar => bar.value") == 100
+    close(console, "100 runs cancelled")
+    expect(console.locator("#tab-pending .console-count")).to_have_text("1")
+    assert len(held) == 1
+    console.unroute("**/act/cancel/")
+    console.click("#all-cancel")
+    confirm(console, words="1 run")
+    close(console, "1 run cancelled")
+
+
+def test_a_run_is_copied_as_a_command(console: Page, live: RunningServer, api: Any) -> None:
+    thread = api.threads.create()["thread_id"]
+    run = api.runs.create(thread, "steps", input={"count": 1, "password": "hunter2"})["run_id"]
+    api.runs.join(thread, run)
+    console.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=live.url)
+    console.goto(f"{live.url}/admin/runs/run/{run}/change/")
+    console.click("#copy-curl")
+    expect(console.locator("#copy-curl")).to_have_text("Copied")
+    copied = console.evaluate("navigator.clipboard.readText()")
+    assert copied.startswith(f"curl \\\n  -X POST \\\n  {live.url}/threads/{thread}/runs \\\n")
+    assert '"count": 1' in copied
+    assert "hunter2" not in copied
+
+
 def test_retry_makes_a_new_run_and_links_to_it(console: Page, live: RunningServer, api: Any) -> None:
     thread = api.threads.create()["thread_id"]
     failed = api.runs.create(thread, "failing", input={"message": "no such page"})["run_id"]
@@ -234,7 +199,7 @@ def test_the_live_stream_is_shown_to_the_end(console: Page, live: RunningServer,
 @pytest.mark.usefixtures("viewer")
 def test_a_viewer_sees_and_cannot_do(page: Page, live: RunningServer, api: Any, gates: Gates) -> None:
     scene = Scene(api, gates)
-    log_in(page, live, "viewer", VIEWER)
+    log_in(page, live, VIEWER, VIEWERS_PASSWORD)
     page.goto(live.url + scene.address)
     expect_status(page, scene.runs[0], "running")
     for path in (scene.address, f"/admin/runs/run/{scene.runs[0]}/change/"):
@@ -269,48 +234,3 @@ def test_by_keyboard_alone(console: Page, live: RunningServer, api: Any, gates: 
     console.keyboard.press("Enter")
     expect(console.locator("#act")).to_be_hidden()
     expect_status(console, scene.runs[0], "interrupted")
-
-
-PAGES = ("", "?status=active", "change/", "change/?tab=timeline", "change/?tab=events", "change/?tab=data")
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
-def test_every_page_is_accessible_and_fits(
-    browser: Browser, live: RunningServer, api: Any, scheme: Any, width: int
-) -> None:
-    thread = api.threads.create()["thread_id"]
-    failed = api.runs.create(thread, "failing", input={"message": "no such page"})["run_id"]
-    api.runs.join(thread, failed)
-    context = browser.new_context(viewport={"width": width, "height": 850}, color_scheme=scheme)
-    context.set_default_timeout(PATIENCE_MS)
-    page = context.new_page()
-    log_in(page, live, "operator", live.home.values()["RUNYARD_ADMIN_PASSWORD"])
-    for each in PAGES:
-        address = f"{failed}/{each}" if each.startswith("change") else each
-        page.goto(f"{live.url}/admin/runs/run/{address}")
-        page.wait_for_selector("#live")
-        assert page.evaluate("document.documentElement.classList.contains('dark')") is (scheme == "dark")
-        assert page.evaluate("document.documentElement.scrollWidth") <= width, address
-        assert serious(page) == [], address
-        if directory := os.environ.get("SCREENSHOTS"):
-            name = address.replace(failed, "run").strip("/").replace("/", "-").replace("?", "-") or "runs"
-            page.screenshot(path=f"{directory}/{name}-{width}-{scheme}.png", full_page=True)
-    page.goto(f"{live.url}/admin/runs/run/{failed}/change/")
-    page.click("#retry-run")
-    expect(page.locator("#act [data-confirm]")).to_be_enabled()
-    assert serious(page) == []
-    if directory := os.environ.get("SCREENSHOTS"):  # for those who look at them, and for docs/
-        page.screenshot(path=f"{directory}/dialog-{width}-{scheme}.png")
-    context.close()
-
-
-def serious(page: Page) -> list[str]:
-    """What axe-core finds serious or critical in the console's own part of the page: rule and place."""
-    found = Axe().run(page, context=".console").response["violations"]
-    return [
-        f"{each['id']}: {node['target']} {node.get('failureSummary', '')}"
-        for each in found
-        if each["impact"] in ("serious", "critical")
-        for node in each["nodes"]
-    ]

@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from project.local.running import RunningServer, running_server
 from tests.contract.assistants import registrations
@@ -77,7 +77,7 @@ def test_a_task_says_what_it_is_and_nothing_of_the_input(
     run = create()
     shown = task(flower, run, "STARTED")
 
-    assert shown["name"] == "runs.execute_run"
+    assert shown["name"] == "steps/reject"
     assert shown["args"] == f"(run {run['run_id']})"
     assert run["thread_id"] in shown["kwargs"]
     assert "'assistant': 'steps'" in shown["kwargs"]
@@ -102,7 +102,8 @@ def test_a_queued_run_is_revoked_over_the_api_of_flower(
     running = create()
     task(flower, running, "STARTED")
     queued = create()
-    wait_until(lambda: flower.get(f"/api/task/info/{queued['run_id']}").status_code == 200, "Flower to know it", 60.0)
+    shown = task(flower, queued, "PENDING")
+    assert shown["name"] == "steps/reject"  # no worker has received it: so it was announced by the web process
     assert status(api, queued) == "pending"
 
     assert flower.post(f"/api/task/revoke/{queued['run_id']}").status_code == 200
@@ -120,7 +121,12 @@ def test_a_running_run_is_terminated_with_flowers_button(
     account = {"username": "operator", "password": single.home.values()["RUNYARD_ADMIN_PASSWORD"]}
     context = browser.new_context(http_credentials=account)  # type: ignore[arg-type]
     page: Page = context.new_page()
-    page.goto(f"{single.urls['Flower']}task/{run['run_id']}")
+    page.goto(f"{single.urls['Flower']}tasks?name=steps/reject")
+    row = page.locator(f"#tasks-table tr[id='{run['run_id']}']")
+    expect(row).to_contain_text("steps/reject")
+    expect(row).to_contain_text(run["thread_id"])
+    expect(row).not_to_contain_text("the input")
+    row.locator(f"a[href='/task/{run['run_id']}']").click()
     console = f"{single.url}/admin/runs/run/{run['run_id']}/change/"
     assert page.get_attribute("#run", "href") == console
 

@@ -110,7 +110,7 @@ def test_a_broker_that_refuses_costs_no_run() -> None:
 @pytest.mark.usefixtures("silent")
 def test_each_way_to_send_fails_instead_of_waiting() -> None:
     with pytest.raises(OperationalError):
-        broker.send_task("runs.execute_run", args=("1",), task_id="1")
+        broker.send_task("runs.execute_run", shown_as="1", args=("1",), task_id="1")
     with pytest.raises(OperationalError):
         broker.broadcast("interrupt_run", {})
     with pytest.raises(OperationalError):

@@ -193,6 +193,7 @@ def test_a_signal_stops_the_scheduler_also_in_its_pause(settings: Settings, monk
         pause(self)
 
     monkeypatch.setattr(Scheduler, "_pause", pause_and_be_told)
+    monkeypatch.setenv("PGAPPNAME", "")  # so that what the command sets is undone
     try:
         call_command("run_scheduler")
     finally:

@@ -1,12 +1,15 @@
 """manage.py run_scheduler"""
 
+import os
 import signal
 from typing import Any
 
 from django.core.management.base import BaseCommand
+from django.db import connection
 
 from runs.exposition import serve_in_thread
 from runs.scheduler import Scheduler
+from runs.services.schedulers import connection_name
 
 
 class Command(BaseCommand):
@@ -24,6 +27,8 @@ class Command(BaseCommand):
 
         for signum in (signal.SIGTERM, signal.SIGINT):
             signal.signal(signum, stop)
+        os.environ["PGAPPNAME"] = connection_name()
+        connection.close()
         serve_in_thread()
         self.stdout.write("scheduler: sweeping")
         scheduler.run()

@@ -28,8 +28,11 @@
     }
   }
 
+  // Where the focus is: by id, or as a link to the same place.
+  const placeOf = ({ id, attributes: { href } }) => id ? `#${CSS.escape(id)}` : href ? `#live a[href="${CSS.escape(href.value)}"]` : "";
+
   function replace(shown, found) {
-    const focused = document.activeElement && shown.contains(document.activeElement) ? document.activeElement.id : "";
+    const focused = shown.contains(document.activeElement) ? placeOf(document.activeElement) : "";
     const scrolled = [...shown.querySelectorAll(".console-scroll, pre")].map((box) => [box.scrollLeft, box.scrollTop]);
     const open = [...shown.querySelectorAll("details")].map((details) => details.open);
     shown.replaceWith(document.adoptNode(found));
@@ -38,7 +41,8 @@
       if (scrolled[number]) [box.scrollLeft, box.scrollTop] = scrolled[number];
     });
     showSelection();
-    if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
+    // After the observers of what is inserted: one of them wraps tables anew, which takes the focus away again.
+    if (focused) queueMicrotask(() => document.querySelector(focused)?.focus({ preventScroll: true }));
     pulse(paused ? "Paused" : "Live");
   }
 

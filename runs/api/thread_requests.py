@@ -27,7 +27,9 @@ from runs.services.thread_search import SORT_COLUMNS, ThreadFilter
 from runs.states import ThreadStatus
 
 _NO_TTL = "Threads have no time to live here; delete them when they are no longer needed."
-_NO_SUBGRAPHS = "Only the root graph has states here: leave checkpoint_ns empty."
+#: Of a namespace; a longer one could not be in the index.
+MAX_NAMESPACE = 2000
+_NO_SUBGRAPHS = "Only the root graph can be gone on from and changed: leave checkpoint_ns empty."
 
 
 class ThreadCreate(StrictSerializer):
@@ -125,7 +127,7 @@ class RootCheckpoint(StrictSerializer):
     checkpoint_map = NothingField(instead=_NO_SUBGRAPHS)
 
     def validate_checkpoint_ns(self, value: str) -> str:
-        """There are no subgraphs."""
+        """No subgraph's."""
         if value:
             raise serializers.ValidationError(_NO_SUBGRAPHS)
         return value
@@ -147,10 +149,19 @@ def same_thread(thread_id: UUID, checkpoint: Mapping[str, Any]) -> None:
         raise InvalidRequest("checkpoint.thread_id names another thread than the path.")
 
 
+class AnyCheckpoint(StrictSerializer):
+    """A checkpoint of the root graph or of a subgraph, as answers name it."""
+
+    checkpoint_id = IdField(required=False)
+    thread_id = IdField(required=False)
+    checkpoint_ns = TextField(required=False, allow_blank=True, max_length=MAX_NAMESPACE)
+    checkpoint_map = ObjectField(required=False, help_text="Accepted; the namespace and the id say all.")
+
+
 class StateAt(StrictSerializer):
     """POST .../state/checkpoint."""
 
-    checkpoint = RootCheckpoint()
+    checkpoint = AnyCheckpoint()
     subgraphs = FlagField(default=False)
     select = serializers.ListField(child=StateMemberField(), required=False)
 
@@ -195,7 +206,7 @@ class HistoryBody(StrictSerializer):
     limit = limit_field()
     before = BeforeField(required=False)
     metadata = ObjectField(required=False)
-    checkpoint = RootCheckpoint(required=False)
+    checkpoint = AnyCheckpoint(required=False)
     select = serializers.ListField(child=StateMemberField(), required=False)
 
     def validate_checkpoint(self, value: dict[str, Any]) -> dict[str, Any]:

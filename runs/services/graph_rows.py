@@ -61,6 +61,16 @@ def remove_rows_of_run(thread_id: UUID, run_id: UUID) -> None:
     )
 
 
+def adopt_rows(run: Run, root: UUID, former: Iterable[str]) -> None:
+    """Subgraphs' checkpoints of the run that hang under these of the root graph hang under `root` from now on."""
+    _execute(
+        f"UPDATE {CHECKPOINTS} SET metadata = jsonb_set(metadata, ARRAY['parents', ''], to_jsonb(%s::text)) "  # noqa: S608
+        "WHERE thread_id = %s AND checkpoint_ns <> '' AND metadata ->> 'run_id' = %s "
+        "AND metadata -> 'parents' ->> '' = ANY(%s)",
+        [str(root), str(run.thread_id), str(run.pk), [*former]],
+    )
+
+
 def copy_rows(source: UUID, copy: UUID, roots: Iterable[UUID]) -> None:
     """Copy the rows of these checkpoints of the root graph, and of subgraphs called from them, to another thread.
 

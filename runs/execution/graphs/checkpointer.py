@@ -22,9 +22,10 @@ from langgraph.checkpoint.base import (
 
 from runs.execution.graphs.rows import VisibleRows
 from runs.execution.graphs.scribe import scribe
-from runs.execution.graphs.snapshot import Graph, present_checkpoint, present_tasks, take_snapshot
+from runs.execution.graphs.snapshot import Graph, Steps, present_checkpoint
+from runs.execution.graphs.subgraphs import SubgraphSteps, stored_tuple, with_writes
 from runs.models import Run
-from runs.services.graph_checkpoints import put_checkpoint, put_elsewhere, put_tasks
+from runs.services.graph_checkpoints import put_checkpoint, put_tasks
 from runs.services.graph_rows import layer_of
 from runs.services.history import langgraph_ids, lineage_ids
 
@@ -72,11 +73,15 @@ class FencedCheckpointer(BaseCheckpointSaver[str]):
 
     def __init__(self, run: Run, graph: Graph, start: Start, rows: VisibleRows, host: Host) -> None:
         super().__init__(serde=rows.serde)
-        self._run, self._graph, self._rows, self._host = run, graph, rows, host
+        self._run, self._rows, self._host = run, rows, host
+        self._steps = Steps(graph.copy(update={"checkpointer": None}), self._get)
+        self._subgraphs = SubgraphSteps(run, graph, host, self._get)
         self._thread = str(run.thread_id)
         self._layer = layer_of(run)
         self._tip, self._head = start.tip, start.head
         self._roots: dict[str, None] = dict.fromkeys(start.lineage)
+        #: Those of them that are not stored: with durability `exit` only the last step is.
+        self._unstored: set[str] = set()
         self._names = {start.tip: start.head}
         #: The head, if an answer to its question has been taken by an earlier attempt.
         self._taken_at: str | None = None
@@ -198,35 +203,32 @@ class FencedCheckpointer(BaseCheckpointSaver[str]):
         def store() -> RunnableConfig:
             return self._rows.put(config, checkpoint, metadata, versions)
 
+        stored = stored_tuple(config, self._thread, checkpoint, metadata)
         if config["configurable"].get("checkpoint_ns"):
             self._know(metadata.get("parents", {}).get(""))
-            self._elsewhere(store)
-            return self._config(config, checkpoint["id"])
-        self._put_root(config, checkpoint, metadata, store)
-        return self._config(config, checkpoint["id"])
+            self._subgraphs.put(stored, store)
+        else:
+            self._put_root(stored, store)
+        return stored.config
 
-    def _put_root(
-        self, config: RunnableConfig, checkpoint: Checkpoint, metadata: CheckpointMetadata, store: Callable[[], object]
-    ) -> None:
-        parent = config["configurable"].get("checkpoint_id")
-        merged: Any = {**metadata, **(config.get("metadata") or {})}
-        stored = CheckpointTuple(
-            self._config(config, checkpoint["id"]),
-            checkpoint,
-            merged,
-            None if parent is None else self._config(config, parent),
-            [],
-        )
-        snapshot = self._host.persist(lambda: take_snapshot(self._graph, stored, self._get))
+    def _put_root(self, stored: CheckpointTuple, store: Callable[[], object]) -> None:
+        parent = None if stored.parent_config is None else get_checkpoint_id(stored.parent_config)
+        snapshot = self._host.persist(lambda: self._steps.snapshot(stored))
         row = present_checkpoint(snapshot, stored, self._our_name(parent))
-        run = self._run
+        run, adopted = self._run, self._unstored if _is_stored_at_its_exit(self._run) else set()
         self._host.persist(
             lambda: put_checkpoint(
-                run_id=run.pk, thread_id=run.thread_id, attempt=run.attempt, checkpoint=row, store=store
+                run_id=run.pk,
+                thread_id=run.thread_id,
+                attempt=run.attempt,
+                checkpoint=row,
+                store=store,
+                adopted=adopted - {str(row.id)},
             )
         )
-        self._tip, self._head, self._stored = checkpoint["id"], row.id, stored
-        self._know(checkpoint["id"])
+        self._tip, self._head, self._stored = str(row.id), row.id, stored
+        self._know(self._tip)
+        self._unstored.clear()
 
     def put_writes(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
@@ -268,22 +270,23 @@ class FencedCheckpointer(BaseCheckpointSaver[str]):
 
         configurable = config["configurable"]
         is_of_tip = not configurable.get("checkpoint_ns") and configurable.get("checkpoint_id") == self._tip
-        if not is_of_tip or task_id == INTERNAL_TASK:
-            self._elsewhere(store)
-            return
-        self._put_tasks(writes, task_id, store)
+        if task_id == INTERNAL_TASK:
+            self._subgraphs.put_elsewhere(store)
+        elif is_of_tip:
+            self._put_tasks(writes, task_id, store)
+        elif configurable.get("checkpoint_ns"):
+            self._subgraphs.put_writes(config, writes, task_id, store)
+        else:
+            self._subgraphs.put_elsewhere(store)
 
     def _put_tasks(self, writes: Sequence[tuple[str, Any]], task_id: str, store: Callable[[], object]) -> None:
         """What the thread shows of its head changes, too."""
         found = self._stored or self._host.persist(lambda: self._get(self._config({"configurable": {}}, self._tip)))
         if found is None or self._head is None:
-            self._elsewhere(store)
+            self._subgraphs.put_elsewhere(store)
             return
-        kept = [one for one in found.pending_writes or [] if one[0] != task_id or not _replaces(one[1], writes)]
-        changed = found._replace(pending_writes=[*kept, *((task_id, channel, value) for channel, value in writes)])
-        interrupted = any(channel == "__interrupt__" for channel, _ in writes)
-        snapshot = self._host.persist(lambda: take_snapshot(self._graph, changed, self._get, subgraphs=interrupted))
-        run, head, tasks = self._run, self._head, present_tasks(snapshot.tasks)
+        changed = with_writes(found, writes, task_id)
+        run, head, tasks = self._run, self._head, self._host.persist(lambda: self._steps.tasks(changed))
         self._host.persist(
             lambda: put_tasks(
                 run_id=run.pk,
@@ -296,12 +299,9 @@ class FencedCheckpointer(BaseCheckpointSaver[str]):
         )
         self._stored = changed
 
-    def _elsewhere(self, store: Callable[[], object]) -> None:
-        run = self._run
-        self._host.persist(lambda: put_elsewhere(run_id=run.pk, attempt=run.attempt, store=store))
-
     def _know(self, root: str | None) -> None:
-        if root is not None:
+        if root is not None and root not in self._roots:
+            self._unstored.add(root)
             self._roots[root] = None
 
     def _our_name(self, parent: str | None) -> UUID | None:
@@ -335,5 +335,6 @@ class FencedCheckpointer(BaseCheckpointSaver[str]):
         raise NotImplementedError("Delete the thread through the API.")
 
 
-def _replaces(channel: str, writes: Sequence[tuple[str, Any]]) -> bool:
-    return any(channel == other for other, _ in writes)
+def _is_stored_at_its_exit(run: Run) -> bool:
+    """Whether the steps before its last one are not stored."""
+    return bool(run.kwargs.get("durability") == "exit")

@@ -172,6 +172,22 @@ asking_beside = (
 )
 
 
+def ask_inside(state: Asking) -> dict[str, Any]:
+    """A question."""
+    return {"answers": [interrupt("inside?")]}
+
+
+#: A subgraph asks, and takes time once it has its answer.
+asking_inside = (
+    StateGraph(Asking)
+    .add_node(
+        "child", StateGraph(Asking).add_sequence([("ask", ask_inside), ("work", work)]).add_edge(START, "ask").compile()
+    )
+    .add_edge(START, "child")
+    .compile()
+)
+
+
 class More(Log, total=False):
     extra: str
 

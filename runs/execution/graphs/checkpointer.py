@@ -20,10 +20,13 @@ from langgraph.checkpoint.base import (
     get_checkpoint_id,
 )
 
+from runs.execution.graphs import reporting, subgraphs
+from runs.execution.graphs.reporting import Messages
 from runs.execution.graphs.rows import VisibleRows
 from runs.execution.graphs.scribe import scribe
 from runs.execution.graphs.snapshot import Graph, Steps, present_checkpoint
 from runs.execution.graphs.subgraphs import SubgraphSteps, stored_tuple, with_writes
+from runs.models import Checkpoint as CheckpointRow
 from runs.models import Run
 from runs.services.graph_checkpoints import put_checkpoint, put_tasks
 from runs.services.graph_rows import layer_of
@@ -33,15 +36,12 @@ T = TypeVar("T")
 INTERNAL_TASK = "00000000-0000-0000-0000-000000000000"
 
 
-class Host(Protocol):
+class Host(reporting.Host, subgraphs.Host, Protocol):
     """The executor, as far as a checkpointer needs it."""
 
     @property
     def must_stop(self) -> bool:
         """Whether the attempt has been told to stop."""
-
-    def persist(self, job: Callable[[], T]) -> T:
-        """Do the job on the executor's connection until the database has answered, or raise the interruption."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,8 @@ class Start:
     fork: str | None
     #: It and its ancestors.
     lineage: tuple[str, ...]
+    #: What the thread held when the run began.
+    values: Any = None
 
 
 def find_start(run: Run, rows: VisibleRows) -> Start:
@@ -65,7 +67,10 @@ def find_start(run: Run, rows: VisibleRows) -> Start:
     names = [str(one) for one in langgraph_ids(lineage_ids(start or head))]
     of_head = names if start is None else [str(one) for one in langgraph_ids(lineage_ids(head))]
     tip = rows.latest_of(str(run.thread_id), of_head) if of_head else None
-    return Start(head, tip, None if start is None else names[0], tuple(names))
+    base = start or run.base_id
+    found = CheckpointRow.objects.filter(pk=base) if base is not None else CheckpointRow.objects.none()
+    before = found.values_list("values", flat=True).first()
+    return Start(head, tip, None if start is None else names[0], tuple(names), before)
 
 
 class FencedCheckpointer(BaseCheckpointSaver[str]):
@@ -83,6 +88,7 @@ class FencedCheckpointer(BaseCheckpointSaver[str]):
         #: Those of them that are not stored: with durability `exit` only the last step is.
         self._unstored: set[str] = set()
         self._names = {start.tip: start.head}
+        self._messages = Messages(start.values)
         #: The head, if an answer to its question has been taken by an earlier attempt.
         self._taken_at: str | None = None
         #: The tip with what its tasks have written so far.
@@ -216,13 +222,15 @@ class FencedCheckpointer(BaseCheckpointSaver[str]):
         snapshot = self._host.persist(lambda: self._steps.snapshot(stored))
         row = present_checkpoint(snapshot, stored, self._our_name(parent))
         run, adopted = self._run, self._unstored if _is_stored_at_its_exit(self._run) else set()
-        self._host.persist(
-            lambda: put_checkpoint(
+        self._host.report(**self._messages.report(row.values))
+        self._host.persist_report(
+            lambda report: put_checkpoint(
                 run_id=run.pk,
                 thread_id=run.thread_id,
                 attempt=run.attempt,
                 checkpoint=row,
                 store=store,
+                report=report,
                 adopted=adopted - {str(row.id)},
             )
         )
@@ -287,14 +295,15 @@ class FencedCheckpointer(BaseCheckpointSaver[str]):
             return
         changed = with_writes(found, writes, task_id)
         run, head, tasks = self._run, self._head, self._host.persist(lambda: self._steps.tasks(changed))
-        self._host.persist(
-            lambda: put_tasks(
+        self._host.persist_report(
+            lambda report: put_tasks(
                 run_id=run.pk,
                 thread_id=run.thread_id,
                 attempt=run.attempt,
                 checkpoint_id=head,
                 tasks=tasks,
                 store=store,
+                report=report,
             )
         )
         self._stored = changed

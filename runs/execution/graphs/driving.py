@@ -13,6 +13,7 @@ from runs.execution.graphs.calls import Call, make_config, make_input, make_opti
 from runs.execution.graphs.checkpointer import FencedCheckpointer, find_start
 from runs.execution.graphs.frames import GraphFrames
 from runs.execution.graphs.kinds import needs_event_loop
+from runs.execution.graphs.reporting import ModelCalls
 from runs.execution.graphs.rows import VisibleRows
 from runs.execution.graphs.scribe import scribe
 from runs.execution.graphs.snapshot import Graph
@@ -106,7 +107,9 @@ class GraphDriver:
         self._graph = graph.copy(update={"checkpointer": self._saver})
         options = make_options(self._run, graph)
         options |= {"stream_mode": self._frames.modes, "subgraphs": self._frames.has_subgraphs}
-        return Call(self._given(), make_config(self._run, self._start), options)
+        config = make_config(self._run, self._start)
+        config["callbacks"] = [ModelCalls(self._run, self._host)]
+        return Call(self._given(), config, options)
 
     @property
     def _is_due(self) -> bool:

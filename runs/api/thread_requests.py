@@ -32,6 +32,20 @@ MAX_NAMESPACE = 2000
 _NO_SUBGRAPHS = "Only the root graph can be gone on from and changed: leave checkpoint_ns empty."
 
 
+class SuperstepUpdate(StrictSerializer):
+    """What a node has returned."""
+
+    values = AnyField(required=False)
+    command = ObjectField(required=False, help_text="update and goto, instead of values.")
+    as_node = TextField(required=False, help_text="The node; `__input__`: it is the input.")
+
+
+class Superstep(StrictSerializer):
+    """What was done at once."""
+
+    updates = serializers.ListField(child=SuperstepUpdate(), min_length=1)
+
+
 class ThreadCreate(StrictSerializer):
     """POST /threads."""
 
@@ -39,7 +53,18 @@ class ThreadCreate(StrictSerializer):
     metadata = ObjectField(required=False)
     if_exists = serializers.ChoiceField(["raise", "do_nothing"], default="raise")
     ttl = NothingField(instead=_NO_TTL)
-    supersteps = NothingField()
+    supersteps = serializers.ListField(
+        child=Superstep(),
+        required=False,
+        max_length=1000,
+        help_text="The state that the thread begins with, of the graph that metadata.graph_id names.",
+    )
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Supersteps are for a new thread."""
+        if attrs.get("supersteps") and attrs["if_exists"] != "raise":
+            raise serializers.ValidationError({"if_exists": "With supersteps a thread that exists cannot be meant."})
+        return attrs
 
 
 class ThreadPatch(StrictSerializer):

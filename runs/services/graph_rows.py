@@ -39,6 +39,15 @@ def tables_exist() -> bool:
     return bool(_execute("SELECT to_regclass('checkpoint_writes') IS NOT NULL", [])[0][0])
 
 
+def remove_expired_items(limit: int = 1000) -> int:
+    """Remove what graphs have stored for a time that is over; returns how many went."""
+    if not _execute("SELECT to_regclass('store') IS NOT NULL", [])[0][0]:
+        return 0
+    gone = "SELECT prefix, key FROM store WHERE expires_at < clock_timestamp() LIMIT %s FOR UPDATE SKIP LOCKED"
+    statement = f"DELETE FROM store WHERE (prefix, key) IN ({gone}) RETURNING 1"  # noqa: S608 - our own words
+    return len(_execute(statement, [limit]))
+
+
 def remove_rows_of_thread(thread_id: UUID) -> None:
     """Remove all that LangGraph has stored of a thread."""
     if tables_exist():

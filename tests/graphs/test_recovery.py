@@ -150,6 +150,45 @@ def test_an_answer_is_given_once(worker: WorkerProcess) -> None:
     assert values_of(thread)["answers"] == ["a", "b", "h"]
 
 
+@pytest.mark.parametrize("faults", [(), ("answer_taken_again",)], ids=["", "control"])
+def test_an_answer_by_value_is_not_given_twice(worker: WorkerProcess, faults: tuple[str, ...]) -> None:
+    """The node has taken it and asks again when its process is killed; in the control it is answered twice."""
+    thread = make_thread()
+    execute("asking", thread, input={"tag": "1"})
+    with worker.not_consuming(), WorkerProcess(concurrency=1, faults=("dies_at_the_second_question", *faults)):
+        run = execute("asking", thread, command={"resume": "a"})
+    assert (run.attempt, run.crashes) == (2, 1)
+    if faults:
+        assert values_of(thread)["answers"] == ["a", "a"]
+        return
+    assert set(ids_by_question(thread)) == {"second?"}
+    execute("asking", thread, command={"resume": "b"})
+    assert values_of(thread)["answers"] == ["a", "b"]
+
+
+def test_an_answer_by_value_is_not_lost(worker: WorkerProcess) -> None:
+    """A node that is killed while it works with its answer gets it again."""
+    thread = make_thread()
+    execute("holding", thread, input={"tag": "1"})
+    run = begin("holding", thread, "hold", command={"resume": "a"})
+    kill(run, "hold")
+    run = finished(run)
+    assert (run.attempt, count(run, "start hold")) == (2, 2)
+    assert values_of(thread)["answers"] == ["a"]
+
+
+def test_an_answer_by_value_is_lost_if_it_is_never_read_again(worker: WorkerProcess) -> None:
+    """Negative control: the run ends with the question open again."""
+    thread = make_thread()
+    execute("holding", thread, input={"tag": "1"})
+    with worker.not_consuming(), WorkerProcess(concurrency=1, faults=("answer_forgotten",)):
+        run = begin("holding", thread, "hold", command={"resume": "a"})
+        os.kill(wait_for_entry(run.pk, "start hold").pid, signal.SIGKILL)
+        finished(run)
+    assert "answers" not in values_of(thread) or values_of(thread)["answers"] == []
+    assert set(ids_by_question(thread)) == {"hold?"}
+
+
 def test_a_command_is_applied_once(worker: WorkerProcess) -> None:
     """Its update is stored beside the head before anything is executed."""
     thread = make_thread()
@@ -173,7 +212,7 @@ KILLED = pytest.mark.parametrize("killed", [False, True], ids=["", "after kill -
 
 
 @KILLED
-@pytest.mark.parametrize("graph", ["sync_graph", "enlarging", "memory", "siblings"])
+@pytest.mark.parametrize("graph", ["sync_graph", "enlarging", "memory", "siblings", "differing"])
 def test_rollback_is_exact(worker: WorkerProcess, graph: str, killed: bool) -> None:
     """Reducers, channels that the run added, subgraphs with their own memory: all is as before."""
     thread = make_thread()

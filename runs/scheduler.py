@@ -13,6 +13,7 @@ from runs.conf import runs_settings
 from runs.heartbeats import Heart
 from runs.sentinel import Sentinel
 from runs.services import recover, retention
+from runs.services.graph_rows import remove_expired_items
 
 logger = logging.getLogger(__name__)
 
@@ -81,6 +82,7 @@ class Scheduler:
         if time.monotonic() >= self._housekeeping_at:
             self._housekeeping_at = time.monotonic() + HOUSEKEEPING_SECONDS
             yield "forgot idempotency keys", retention.forget_idempotency_keys
+            yield "removed what graphs had stored for a time", remove_expired_items
 
     def _bury(self) -> int:
         connection.ensure_connection()

@@ -3,10 +3,9 @@
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
-from uuid import UUID, uuid5
 
 from runs.assistants import registry
-from runs.models import Assistant, AssistantVersion, Checkpoint, Graph, Run, Thread
+from runs.models import Assistant, AssistantVersion, Graph, Run, Thread
 from runs.services.create import CreatedRun
 from runs.services.runs import queue_position
 from runs.services.transition import present_error
@@ -45,8 +44,8 @@ def present_run(run: Run, *, place: int | None) -> dict[str, Any]:
         "status": run.status,
         "kwargs": {**KWARGS, **run.kwargs},
         "multitask_strategy": run.multitask_strategy,
-        "created_at": _time(run.created_at),
-        "updated_at": _time(run.updated_at),
+        "created_at": present_time(run.created_at),
+        "updated_at": present_time(run.updated_at),
         "langsmith_session_name": None,
         **_lifecycle(run, place),
         **_reported(run),
@@ -65,12 +64,12 @@ def _lifecycle(run: Run, place: int | None) -> dict[str, Any]:
         "reason": run.reason,
         "cancel_action": run.cancel_action,
         "cancelled_by": run.cancelled_by or None,
-        "cancelled_at": _time(run.cancelled_at),
+        "cancelled_at": present_time(run.cancelled_at),
         "displaced_by": None if run.displaced_by_id is None else str(run.displaced_by_id),
-        "rolled_back_at": _time(run.rolled_back_at),
-        "not_before": _time(run.not_before),
-        "started_at": _time(run.started_at),
-        "finished_at": _time(run.finished_at),
+        "rolled_back_at": present_time(run.rolled_back_at),
+        "not_before": present_time(run.not_before),
+        "started_at": present_time(run.started_at),
+        "finished_at": present_time(run.finished_at),
     }
 
 
@@ -89,9 +88,9 @@ def present_thread(thread: Thread) -> dict[str, Any]:
     head = thread.head
     return {
         "thread_id": str(thread.pk),
-        "created_at": _time(thread.created_at),
-        "updated_at": _time(thread.updated_at),
-        "state_updated_at": _time(thread.state_updated_at),
+        "created_at": present_time(thread.created_at),
+        "updated_at": present_time(thread.updated_at),
+        "state_updated_at": present_time(thread.state_updated_at),
         "metadata": thread.metadata,
         "status": thread.status,
         "config": {"configurable": {}, **thread.config},
@@ -101,80 +100,9 @@ def present_thread(thread: Thread) -> dict[str, Any]:
     }
 
 
-def present_state(
-    thread_id: UUID, checkpoint: Checkpoint | None, *, live: bool = False, subgraphs: bool = False
-) -> dict[str, Any]:
-    """A ThreadState; that of an empty thread has nothing in it.
-
-    `live`: what comes next now, without tasks that have finished before their siblings; else what came next then.
-    """
-    if checkpoint is None:
-        return dict(_EMPTY_STATE)
-    tasks = _tasks(checkpoint, subgraphs)
-    return {
-        "values": checkpoint.values,
-        "next": checkpoint.next if live else [task["name"] for task in tasks],
-        "tasks": tasks,
-        "metadata": checkpoint.metadata,
-        "created_at": _time(checkpoint.created_at),
-        "checkpoint": _reference(thread_id, checkpoint.pk),
-        "parent_checkpoint": _reference(thread_id, checkpoint.parent_id),
-        "interrupts": [item for items in checkpoint.interrupts.values() for item in items],
-        "checkpoint_id": str(checkpoint.pk),
-        "parent_checkpoint_id": None if checkpoint.parent_id is None else str(checkpoint.parent_id),
-    }
-
-
-def present_update(thread_id: UUID, checkpoint: Checkpoint) -> dict[str, Any]:
-    """Which checkpoint an update of the state has made; clients look for it in either place."""
-    reference = _reference(thread_id, checkpoint.pk)
-    return {"checkpoint": reference, "configurable": reference, "checkpoint_id": str(checkpoint.pk)}
-
-
-_EMPTY_STATE: Mapping[str, Any] = {
-    "values": {},
-    "next": [],
-    "tasks": [],
-    "metadata": None,
-    "created_at": None,
-    "checkpoint": None,
-    "parent_checkpoint": None,
-    "interrupts": [],
-    "checkpoint_id": None,
-    "parent_checkpoint_id": None,
-}
-
-
-def _tasks(checkpoint: Checkpoint, subgraphs: bool) -> list[dict[str, Any]]:
-    """A graph's are stored as they are shown; a function has none of its own."""
-    if checkpoint.tasks is None:
-        return [_task(checkpoint, name) for name in checkpoint.next]
-    return [task if subgraphs else {**task, "state": None} for task in checkpoint.tasks]
-
-
-def _task(checkpoint: Checkpoint, name: str) -> dict[str, Any]:
-    task_id = str(uuid5(checkpoint.pk, name))
-    return {
-        "id": task_id,
-        "name": name,
-        "path": ["__pregel_pull", name],
-        "error": None,
-        "interrupts": checkpoint.interrupts.get(task_id, []),
-        "checkpoint": None,
-        "state": None,
-        "result": None,
-    }
-
-
-def _reference(thread_id: UUID, checkpoint_id: UUID | None) -> dict[str, str] | None:
-    if checkpoint_id is None:
-        return None
-    return {"checkpoint_id": str(checkpoint_id), "thread_id": str(thread_id), "checkpoint_ns": ""}
-
-
 def present_assistant(assistant: Assistant) -> dict[str, Any]:
     """An Assistant."""
-    return {**_content(assistant), "updated_at": _time(assistant.updated_at)}
+    return {**_content(assistant), "updated_at": present_time(assistant.updated_at)}
 
 
 def present_version(version: AssistantVersion) -> dict[str, Any]:
@@ -193,7 +121,7 @@ def _content(row: Assistant | AssistantVersion) -> dict[str, Any]:
         "name": row.name,
         "description": row.description,
         "version": row.version,
-        "created_at": _time(row.created_at),
+        "created_at": present_time(row.created_at),
     }
 
 
@@ -217,5 +145,6 @@ def _keys_of_values(wanted: Iterable[str]) -> list[str]:
     return [name.partition(".")[2] for name in wanted if name.startswith("values.")]
 
 
-def _time(moment: datetime | None) -> str | None:
+def present_time(moment: datetime | None) -> str | None:
+    """As LangGraph's server writes it."""
     return None if moment is None else moment.isoformat(timespec="microseconds")

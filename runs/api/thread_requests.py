@@ -27,7 +27,23 @@ from runs.services.thread_search import SORT_COLUMNS, ThreadFilter
 from runs.states import ThreadStatus
 
 _NO_TTL = "Threads have no time to live here; delete them when they are no longer needed."
-_NO_SUBGRAPHS = "Only the root graph has states here: leave checkpoint_ns empty."
+#: Of a namespace; a longer one could not be in the index.
+MAX_NAMESPACE = 2000
+_NO_SUBGRAPHS = "Only the root graph can be gone on from and changed: leave checkpoint_ns empty."
+
+
+class SuperstepUpdate(StrictSerializer):
+    """What a node has returned."""
+
+    values = AnyField(required=False)
+    command = ObjectField(required=False, help_text="update and goto, instead of values.")
+    as_node = TextField(required=False, help_text="The node; `__input__`: it is the input.")
+
+
+class Superstep(StrictSerializer):
+    """What was done at once."""
+
+    updates = serializers.ListField(child=SuperstepUpdate(), min_length=1)
 
 
 class ThreadCreate(StrictSerializer):
@@ -37,7 +53,18 @@ class ThreadCreate(StrictSerializer):
     metadata = ObjectField(required=False)
     if_exists = serializers.ChoiceField(["raise", "do_nothing"], default="raise")
     ttl = NothingField(instead=_NO_TTL)
-    supersteps = NothingField()
+    supersteps = serializers.ListField(
+        child=Superstep(),
+        required=False,
+        max_length=1000,
+        help_text="The state that the thread begins with, of the graph that metadata.graph_id names.",
+    )
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Supersteps are for a new thread."""
+        if attrs.get("supersteps") and attrs["if_exists"] != "raise":
+            raise serializers.ValidationError({"if_exists": "With supersteps a thread that exists cannot be meant."})
+        return attrs
 
 
 class ThreadPatch(StrictSerializer):
@@ -125,7 +152,7 @@ class RootCheckpoint(StrictSerializer):
     checkpoint_map = NothingField(instead=_NO_SUBGRAPHS)
 
     def validate_checkpoint_ns(self, value: str) -> str:
-        """There are no subgraphs."""
+        """No subgraph's."""
         if value:
             raise serializers.ValidationError(_NO_SUBGRAPHS)
         return value
@@ -147,10 +174,19 @@ def same_thread(thread_id: UUID, checkpoint: Mapping[str, Any]) -> None:
         raise InvalidRequest("checkpoint.thread_id names another thread than the path.")
 
 
+class AnyCheckpoint(StrictSerializer):
+    """A checkpoint of the root graph or of a subgraph, as answers name it."""
+
+    checkpoint_id = IdField(required=False)
+    thread_id = IdField(required=False)
+    checkpoint_ns = TextField(required=False, allow_blank=True, max_length=MAX_NAMESPACE)
+    checkpoint_map = ObjectField(required=False, help_text="Accepted; the namespace and the id say all.")
+
+
 class StateAt(StrictSerializer):
     """POST .../state/checkpoint."""
 
-    checkpoint = RootCheckpoint()
+    checkpoint = AnyCheckpoint()
     subgraphs = FlagField(default=False)
     select = serializers.ListField(child=StateMemberField(), required=False)
 
@@ -195,7 +231,7 @@ class HistoryBody(StrictSerializer):
     limit = limit_field()
     before = BeforeField(required=False)
     metadata = ObjectField(required=False)
-    checkpoint = RootCheckpoint(required=False)
+    checkpoint = AnyCheckpoint(required=False)
     select = serializers.ListField(child=StateMemberField(), required=False)
 
     def validate_checkpoint(self, value: dict[str, Any]) -> dict[str, Any]:

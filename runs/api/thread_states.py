@@ -10,8 +10,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from runs.api.fields import QuerySerializer
-from runs.api.presenters import present_state, present_update, select
+from runs.api.presenters import select
 from runs.api.responses import ThreadStateSerializer, UpdatedStateSerializer
+from runs.api.state_presenters import present_state, present_subgraph_state, present_update
 from runs.api.thread_requests import HistoryBody, HistoryQuery, StateAt, StateQuery, StateUpdate, fork_of, same_thread
 from runs.api.view import ApiView
 from runs.api.waiting import give_back_connection, settled
@@ -21,6 +22,7 @@ from runs.models import Checkpoint
 from runs.services.graph_state import begin_update, end_update, graph_of
 from runs.services.history import get_history, get_state, get_thread
 from runs.services.state import update_state
+from runs.services.subgraph_states import SubgraphStates
 
 
 class StateView(ApiView):
@@ -88,10 +90,19 @@ class StateAtView(ApiView):
         asked = self.body(StateAt)
         checkpoint = asked["checkpoint"]
         same_thread(thread_id, checkpoint)
+        if checkpoint.get("checkpoint_ns"):
+            shown = self._of_subgraph(thread_id, checkpoint, asked["subgraphs"])
+            return Response(select(shown, asked.get("select")))
         state = get_state(thread_id=thread_id, owner=self.owner, checkpoint_id=checkpoint.get("checkpoint_id"))
         live = checkpoint.get("checkpoint_id") is None
         shown = present_state(thread_id, state, live=live, subgraphs=asked["subgraphs"])
         return Response(select(shown, asked.get("select")))
+
+    def _of_subgraph(self, thread_id: UUID, checkpoint: dict[str, Any], subgraphs: bool) -> dict[str, Any]:
+        states = SubgraphStates.of(thread_id=thread_id, owner=self.owner)
+        namespace, named = checkpoint["checkpoint_ns"], checkpoint.get("checkpoint_id")
+        found = states.latest(namespace) if named is None else states.named(namespace, named)
+        return present_subgraph_state(thread_id, found, live=named is None, inside=states if subgraphs else None)
 
 
 class HistoryView(ApiView):
@@ -112,11 +123,11 @@ class HistoryView(ApiView):
         return self._history(thread_id, asked)
 
     def _history(self, thread_id: UUID, asked: dict[str, Any]) -> Response:
-        states = get_history(
-            thread_id=thread_id,
-            owner=self.owner,
-            limit=asked["limit"],
-            before=asked.get("before"),
-            metadata=asked.get("metadata"),
-        )
-        return Response([select(present_state(thread_id, state), asked.get("select")) for state in states])
+        wanted = {"limit": asked["limit"], "before": asked.get("before"), "metadata": asked.get("metadata")}
+        if namespace := asked.get("checkpoint", {}).get("checkpoint_ns"):
+            inside = SubgraphStates.of(thread_id=thread_id, owner=self.owner).history(namespace, **wanted)
+            shown = [present_subgraph_state(thread_id, one) for one in inside]
+        else:
+            states = get_history(thread_id=thread_id, owner=self.owner, **wanted)
+            shown = [present_state(thread_id, one) for one in states]
+        return Response([select(one, asked.get("select")) for one in shown])

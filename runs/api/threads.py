@@ -3,7 +3,9 @@
 from typing import Any, ClassVar
 from uuid import UUID
 
+from asgiref.sync import async_to_sync
 from drf_spectacular.utils import OpenApiResponse, extend_schema
+from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -22,7 +24,11 @@ from runs.api.thread_requests import (
     thread_filter,
 )
 from runs.api.view import ApiView
+from runs.api.waiting import give_back_connection, settled
+from runs.conf import runs_settings
+from runs.models import Thread
 from runs.services.copying import copy_thread
+from runs.services.graph_state import begin_supersteps, end_update, graph_of
 from runs.services.history import get_thread
 from runs.services.thread_search import count_threads, search_threads
 from runs.services.threads import create_thread, delete_thread, delete_threads, update_thread
@@ -41,7 +47,23 @@ class ThreadsView(ApiView):
             metadata=asked.get("metadata"),
             if_exists=asked["if_exists"],
         )
+        if asked.get("supersteps"):
+            self._fill(thread, [step["updates"] for step in asked["supersteps"]])
+            thread = get_thread(thread_id=thread.pk, owner=self.owner)
         return Response(present_thread(thread))
+
+    def _fill(self, thread: Thread, supersteps: list[Any]) -> None:
+        """The new thread has all of the state that was asked for, or it is not there."""
+        try:
+            if (graph := graph_of(thread)) is None:
+                raise ValidationError({"supersteps": "metadata.graph_id names no graph, whose state it would be."})
+            run = begin_supersteps(thread_id=thread.pk, graph=graph, actor=self.actor, supersteps=supersteps)
+            give_back_connection()
+            async_to_sync(settled)(run.pk, within=runs_settings().STATE_UPDATE_SECONDS)
+            end_update(run.pk, self.actor)
+        except Exception:
+            delete_thread(thread_id=thread.pk, actor=self.actor)
+            raise
 
 
 class ThreadView(ApiView):

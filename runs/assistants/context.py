@@ -1,10 +1,11 @@
 """What an assistant sees of its run."""
 
 import operator
-import threading
 from collections.abc import Mapping
 from typing import Any, Protocol
 from uuid import UUID
+
+from runs.assistants.usage import Usage
 
 #: What the column of a run can hold.
 MOST_MESSAGES = 2**31 - 1
@@ -44,8 +45,7 @@ class RunContext:
         model_name: str | None,
     ) -> None:
         self._attempt_side = attempt_side
-        self._usage: dict[str, Any] = dict(usage)
-        self._lock = threading.Lock()
+        self._usage = Usage(usage)
         self._model_name = model_name
         self.id = run_id
         self.thread_id = thread_id
@@ -90,26 +90,10 @@ class RunContext:
 
         Raises ValueError if a number is negative: totals only grow.
         """
-        for name, number in (("input_tokens", input_tokens), ("output_tokens", output_tokens), ("calls", calls)):
-            if operator.index(number) < 0:
-                raise ValueError(f"{name} must not be negative, but is {number}")
-        with self._lock:
-            self._add(calls, input_tokens, output_tokens, model, caller)
-            self._attempt_side.report(usage=dict(self._usage))
-
-    def _add(self, calls: int, input_tokens: int, output_tokens: int, model: str, caller: str) -> None:
-        used = {
-            "input_tokens": input_tokens,
-            "output_tokens": output_tokens,
-            "total_tokens": input_tokens + output_tokens,
-            "calls": calls,
-        }
-        self._usage = add_usage(self._usage, used)
-        for breakdown, name in (("by_model", model), ("by_caller", caller)):
-            if name:
-                parts = dict(self._usage.get(breakdown, {}))
-                parts[name] = add_usage(parts.get(name, {}), used)
-                self._usage[breakdown] = parts
+        totals = self._usage.add(
+            input_tokens=input_tokens, output_tokens=output_tokens, calls=calls, model=model, caller=caller
+        )
+        self._attempt_side.report(usage=totals)
 
     def messages(self, *, count: int | None = None, first: str | None = None, last: str | None = None) -> None:
         """Tell how many messages the run has and what the first and the last one say (2,000 characters are kept)."""
@@ -120,8 +104,3 @@ class RunContext:
             first_message=None if first is None else first[:2000],
             last_message=None if last is None else last[:2000],
         )
-
-
-def add_usage(total: Mapping[str, Any], used: Mapping[str, int]) -> dict[str, Any]:
-    """Return `total` with `used` added number by number."""
-    return {**total, **{name: int(total.get(name, 0)) + amount for name, amount in used.items()}}

@@ -194,26 +194,17 @@ class AttemptExecutor:
         delta = as_mapping(value, "yield")
         self.check_lease()
         self._guard.raise_if_ordered()
-        run = self._run
-        report, checkpoint_id = self._take_report(), new_checkpoint_id()
-        try:
-            checkpoint = persist(
-                lambda: write_checkpoint(
-                    run_id=run.pk,
-                    thread_id=run.thread_id,
-                    attempt=run.attempt,
-                    checkpoint_id=checkpoint_id,
-                    delta=delta,
-                    report=report,
-                ),
-                give_up=lambda: self.must_stop,
+        run, checkpoint_id = self._run, new_checkpoint_id()
+        checkpoint = self.persist_report(
+            lambda report: write_checkpoint(
+                run_id=run.pk,
+                thread_id=run.thread_id,
+                attempt=run.attempt,
+                checkpoint_id=checkpoint_id,
+                delta=delta,
+                report=report,
             )
-        except Fenced:
-            self._put_back(report)
-            raise self._fenced() from None
-        except BaseException:
-            self._put_back(report)
-            raise
+        )
         self._state = checkpoint.values
         self._context.state = dict(self._state)
         self._frames.step(delta, checkpoint)
@@ -248,8 +239,17 @@ class AttemptExecutor:
         if self._is_forked_child:
             os._exit(1)
 
+    def persist_report(self, job: Callable[[Report], T]) -> T:
+        """Do a job with what was reported since the last one; what is not stored is kept for the next."""
+        report = self._take_report()
+        try:
+            return self.persist(lambda: job(report))
+        except BaseException:
+            self._put_back(report)
+            raise
+
     def persist(self, job: Callable[[], T]) -> T:
-        """Do a graph's job; a fenced attempt sees the interruption."""
+        """Do a job until the database has answered; a fenced attempt sees the interruption."""
         self.check_lease()
         try:
             return persist(job, give_up=lambda: self.must_stop)

@@ -6,6 +6,7 @@ from runs.models.checkpoint import Checkpoint
 from runs.models.fields import ClockTimestamp, new_id
 from runs.models.run import Run
 from runs.models.run_event import RunEvent
+from runs.models.subgraph_checkpoint import SubgraphCheckpoint
 from runs.models.thread import Thread
 from runs.models.worker import Worker
 
@@ -19,6 +20,7 @@ __all__ = [
     "IdempotencyKey",
     "Run",
     "RunEvent",
+    "SubgraphCheckpoint",
     "Thread",
     "Worker",
     "new_id",

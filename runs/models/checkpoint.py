@@ -38,6 +38,8 @@ class Checkpoint(models.Model):
     interrupts = models.JSONField(default=dict)
     #: What a graph executes next, as LangGraph's API shows it: [{"id", "name", "interrupts", ...}]; null: no graph's.
     tasks = models.JSONField(null=True, blank=True)
+    #: `values` with what tasks have written that finished before their siblings; null: `values`.
+    live_values = models.JSONField(null=True, blank=True)
     #: What LangGraph calls it, if that is not `id`: the checkpoint is a copy.
     langgraph_id = models.UUIDField(null=True, blank=True, editable=False)
     metadata = models.JSONField(default=dict)

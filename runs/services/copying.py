@@ -7,8 +7,8 @@ from django.db import connection, transaction
 
 from runs.actors import Actor
 from runs.locks import LockedThread, lock_thread
-from runs.models import Checkpoint, Thread
-from runs.models.fields import new_checkpoint_id
+from runs.models import Checkpoint, SubgraphCheckpoint, Thread
+from runs.models.fields import new_checkpoint_id, new_id
 from runs.services.graph_rows import copy_rows
 from runs.services.history import langgraph_ids, lineage_ids
 from runs.services.transition import move_head, refresh_thread
@@ -26,7 +26,9 @@ def copy_thread(*, thread_id: UUID, actor: Actor) -> Thread:
     copied = LockedThread(thread=thread, now=source.now, runs=[])
     lineage = lineage_ids(source.thread.head_id)
     if (head := _copy_checkpoints(lineage, thread)) is not None:
-        copy_rows(source.thread.pk, thread.pk, langgraph_ids(lineage))
+        roots = langgraph_ids(lineage)
+        copy_rows(source.thread.pk, thread.pk, roots)
+        _copy_subgraphs(source.thread, thread, roots)
         move_head(copied, head)
         refresh_thread(copied)
     return Thread.objects.select_related("head").get(pk=thread.pk)
@@ -42,10 +44,20 @@ def _copy_checkpoints(newest_first: Sequence[UUID], thread: Thread) -> UUID | No
     with connection.cursor() as cursor:
         cursor.execute(
             f'INSERT INTO {table} (id, thread_id, parent_id, attempt, step, "values", next, interrupts, tasks, '  # noqa: S608 - our name
-            "metadata, langgraph_id) "
-            'SELECT copy, %s, parent, 0, step, "values", next, interrupts, tasks, metadata, coalesce(langgraph_id, id) '
+            "live_values, metadata, langgraph_id) "
+            'SELECT copy, %s, parent, 0, step, "values", next, interrupts, tasks, live_values, metadata, '
+            "coalesce(langgraph_id, id) "
             f"FROM {table} "
             "JOIN unnest(%s::uuid[], %s::uuid[], %s::uuid[]) AS one (original, copy, parent) ON id = original",
             [thread.pk, originals, copies, [None, *copies[:-1]]],
         )
     return copies[-1]
+
+
+def _copy_subgraphs(source: Thread, thread: Thread, roots: Sequence[UUID]) -> None:
+    """Under the same ids, as `copy_rows` does."""
+    copies = SubgraphCheckpoint.objects.kept().filter(thread=source, root__in=roots)
+    for copy in copies.iterator(chunk_size=100):
+        copy.pk, copy.run, copy.thread = new_id(), None, thread
+        copy._state.adding = True
+        copy.save(force_insert=True)

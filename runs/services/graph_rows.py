@@ -41,6 +41,15 @@ def tables_exist() -> bool:
     return bool(_execute("SELECT to_regclass('checkpoint_writes') IS NOT NULL", [])[0][0])
 
 
+def remove_expired_items(limit: int = 1000) -> int:
+    """Remove what graphs have stored for a time that is over; returns how many went."""
+    if not _execute("SELECT to_regclass('store') IS NOT NULL", [])[0][0]:
+        return 0
+    gone = "SELECT prefix, key FROM store WHERE expires_at < clock_timestamp() LIMIT %s FOR UPDATE SKIP LOCKED"
+    statement = f"DELETE FROM store WHERE (prefix, key) IN ({gone}) RETURNING 1"  # noqa: S608 - our own words
+    return len(_execute(statement, [limit]))
+
+
 def remove_rows_of_thread(thread_id: UUID) -> None:
     """Remove all that LangGraph has stored of a thread."""
     if tables_exist():
@@ -60,6 +69,16 @@ def remove_rows_of_run(thread_id: UUID, run_id: UUID) -> None:
         f"SELECT 1 FROM {CHECKPOINTS} c WHERE c.thread_id = b.thread_id AND c.checkpoint_ns = b.checkpoint_ns "
         "AND c.checkpoint -> 'channel_versions' ->> b.channel = b.version)",
         [thread],
+    )
+
+
+def adopt_rows(run: Run, root: UUID, former: Iterable[str]) -> None:
+    """Subgraphs' checkpoints of the run that hang under these of the root graph hang under `root` from now on."""
+    _execute(
+        f"UPDATE {CHECKPOINTS} SET metadata = jsonb_set(metadata, ARRAY['parents', ''], to_jsonb(%s::text)) "  # noqa: S608
+        "WHERE thread_id = %s AND checkpoint_ns <> '' AND metadata ->> 'run_id' = %s "
+        "AND metadata -> 'parents' ->> '' = ANY(%s)",
+        [str(root), str(run.thread_id), str(run.pk), [*former]],
     )
 
 

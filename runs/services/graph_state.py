@@ -36,7 +36,21 @@ def begin_update(
     checkpoint_id: UUID | None,
 ) -> Run:
     """Have a worker compute the update. Raises ThreadNotFound, CheckpointNotFound, ThreadBusy."""
-    kwargs: dict[str, Any] = {KEY: {"values": values, "as_node": as_node}, "stream_mode": ["values"]}
+    return _begin(thread_id, graph, actor, {"values": values, "as_node": as_node}, checkpoint_id)
+
+
+def begin_supersteps(*, thread_id: UUID, graph: GraphReference, actor: Actor, supersteps: list[Any]) -> Run:
+    """Have a worker compute the state that a new thread begins with, as it was elsewhere. Raises as `begin_update`.
+
+    `supersteps`: for each the updates of it: [{"values" or "command", "as_node"}].
+    """
+    return _begin(thread_id, graph, actor, {"supersteps": supersteps}, None)
+
+
+def _begin(
+    thread_id: UUID, graph: GraphReference, actor: Actor, update: dict[str, Any], checkpoint_id: UUID | None
+) -> Run:
+    kwargs: dict[str, Any] = {KEY: update, "stream_mode": ["values"]}
     if checkpoint_id is not None:
         kwargs["checkpoint_id"] = str(checkpoint_id)
     spec = RunSpec(

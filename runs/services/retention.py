@@ -8,7 +8,7 @@ from django.db.models import Exists, OuterRef, QuerySet
 
 from runs.conf import runs_settings
 from runs.locks import lock_old_keys, try_lock_keys, try_lock_thread
-from runs.models import Checkpoint, ClockTimestamp, Run, Thread
+from runs.models import Checkpoint, ClockTimestamp, Run, SubgraphCheckpoint, Thread
 from runs.services.graph_rows import remove_rows_of_run, remove_rows_of_thread
 from runs.services.sweep import for_each
 from runs.states import OnCompletion
@@ -65,6 +65,7 @@ def _remove_given_up_checkpoints(run_id: UUID) -> None:
     """Without their run nothing would say that they were given up, and they could be forked."""
     kept = Checkpoint.objects.forkable().filter(run_id=run_id)
     Checkpoint.objects.filter(run_id=run_id).exclude(pk__in=kept.values("pk")).delete()
+    SubgraphCheckpoint.objects.filter(run_id=run_id, run__rolled_back_at__isnull=False).delete()
 
 
 def purge_rolled_back_runs(limit: int = BATCH) -> int:
@@ -79,6 +80,7 @@ def _purge_run(run: tuple[UUID, UUID]) -> bool:
     if try_lock_thread(thread_id) is None:
         return False
     remove_rows_of_run(thread_id, run_id)
+    SubgraphCheckpoint.objects.filter(run_id=run_id).delete()
     return bool(Run.objects.filter(pk=run_id, purged=False).update(purged=True))
 
 

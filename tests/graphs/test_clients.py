@@ -4,11 +4,12 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from langgraph.pregel.remote import RemoteGraph
 from langgraph_sdk import get_sync_client
-from langgraph_sdk.errors import ConflictError
+from langgraph_sdk.errors import ConflictError, NotFoundError, UnprocessableEntityError
 
 from project.local.running import RunningServer, running_server
 
@@ -163,6 +164,36 @@ def test_update_state(sdk: Any, thread_id: str) -> None:
         sdk.threads.update_state(thread_id, {"log": []}, as_node="no_such_node")
     sdk.threads.update_state(thread_id, None, as_node="step")
     assert sdk.threads.get_state(thread_id)["values"]["log"] == ["A:0", "by hand", "A:2"]
+
+
+def test_supersteps(sdk: Any) -> None:
+    """A thread begins with the state that it had elsewhere, step by step, and goes on from there."""
+    steps = [
+        {"updates": [{"values": {"n": 3, "tag": "A"}, "as_node": "__input__"}]},
+        {"updates": [{"values": {"log": ["A:0"]}, "as_node": "step"}]},
+        {"updates": [{"values": None, "command": {"update": {"log": ["A:1"]}}, "as_node": "step"}]},
+    ]
+    thread = sdk.threads.create(graph_id="slow", supersteps=steps)
+    assert (thread["status"], thread["values"]["log"]) == ("interrupted", ["A:0", "A:1"])
+    thread_id = thread["thread_id"]
+    history = sdk.threads.get_history(thread_id)
+    assert [state["values"].get("log") for state in history] == [["A:0", "A:1"], ["A:0"], []]
+    assert [state["metadata"]["source"] for state in history] == ["update", "update", "input"]
+    assert sdk.runs.list(thread_id) == []
+    assert sdk.runs.wait(thread_id, "slow", input=None)["log"] == ["A:0", "A:1", "A:2"]
+
+
+def test_supersteps_that_cannot_be(sdk: Any) -> None:
+    """There is no thread then."""
+    updates = [{"updates": [{"values": {"log": []}, "as_node": "no_such_node"}]}]
+    for asked, why in (({"graph_id": "slow"}, "no_such_node"), ({}, "graph_id")):
+        thread_id = str(uuid4())
+        with pytest.raises(UnprocessableEntityError, match=why):
+            sdk.threads.create(thread_id=thread_id, supersteps=updates, **asked)
+        with pytest.raises(NotFoundError):
+            sdk.threads.get(thread_id)
+    with pytest.raises(UnprocessableEntityError, match="if_exists"):
+        sdk.threads.create(thread_id=str(uuid4()), graph_id="slow", supersteps=updates, if_exists="do_nothing")
 
 
 def test_copy_waits_for_the_same_answer(sdk: Any, thread_id: str) -> None:

@@ -91,6 +91,9 @@ def test_what_cannot_be_loaded(name: str, why: str) -> None:
         ('{"graphs": {"a": "./a.ts:graph"}}', "JavaScript"),
         ('{"graphs": {"a": "./a.py:graph"}, "dependencies": ["./no"]}', "not a directory"),
         ('{"graphs": {"a": "./a.py:graph"}, "env": ".env"}', "existing file"),
+        ('{"graphs": {"a": "./a.py:graph"}, "store": {"index": {"dims": 3}}}', "store.index is not supported"),
+        ('{"graphs": {"a": "./a.py:graph"}, "store": "./store.py:make"}', "store is not supported"),
+        ('{"graphs": {"a": "./a.py:graph"}, "store": {"ttl": {"default_ttl": "a day"}}}', "store.ttl is"),
     ],
 )
 def test_what_is_wrong_with_the_file(tmp_path: Path, content: str, why: str) -> None:

@@ -9,9 +9,12 @@ import pytest
 from django.db import connection
 
 from runs.actors import Actor
-from runs.models import Checkpoint, Run, Thread
+from runs.api.state_presenters import present_state
+from runs.errors import CheckpointNotFound
+from runs.models import Checkpoint, Run, SubgraphCheckpoint, Thread
 from runs.services.cancel import cancel_run
 from runs.services.retention import purge_rolled_back_runs, remove_deleted_threads
+from runs.services.subgraph_states import SubgraphStates
 from runs.services.threads import delete_thread
 from runs.states import CancelAction, RunStatus
 from tests.support.factories import make_run, make_thread
@@ -147,6 +150,45 @@ def test_an_answer_is_given_once(worker: WorkerProcess) -> None:
     assert values_of(thread)["answers"] == ["a", "b", "h"]
 
 
+@pytest.mark.parametrize("faults", [(), ("answer_taken_again",)], ids=["", "control"])
+def test_an_answer_by_value_is_not_given_twice(worker: WorkerProcess, faults: tuple[str, ...]) -> None:
+    """The node has taken it and asks again when its process is killed; in the control it is answered twice."""
+    thread = make_thread()
+    execute("asking", thread, input={"tag": "1"})
+    with worker.not_consuming(), WorkerProcess(concurrency=1, faults=("dies_at_the_second_question", *faults)):
+        run = execute("asking", thread, command={"resume": "a"})
+    assert (run.attempt, run.crashes) == (2, 1)
+    if faults:
+        assert values_of(thread)["answers"] == ["a", "a"]
+        return
+    assert set(ids_by_question(thread)) == {"second?"}
+    execute("asking", thread, command={"resume": "b"})
+    assert values_of(thread)["answers"] == ["a", "b"]
+
+
+def test_an_answer_by_value_is_not_lost(worker: WorkerProcess) -> None:
+    """A node that is killed while it works with its answer gets it again."""
+    thread = make_thread()
+    execute("holding", thread, input={"tag": "1"})
+    run = begin("holding", thread, "hold", command={"resume": "a"})
+    kill(run, "hold")
+    run = finished(run)
+    assert (run.attempt, count(run, "start hold")) == (2, 2)
+    assert values_of(thread)["answers"] == ["a"]
+
+
+def test_an_answer_by_value_is_lost_if_it_is_never_read_again(worker: WorkerProcess) -> None:
+    """Negative control: the run ends with the question open again."""
+    thread = make_thread()
+    execute("holding", thread, input={"tag": "1"})
+    with worker.not_consuming(), WorkerProcess(concurrency=1, faults=("answer_forgotten",)):
+        run = begin("holding", thread, "hold", command={"resume": "a"})
+        os.kill(wait_for_entry(run.pk, "start hold").pid, signal.SIGKILL)
+        finished(run)
+    assert "answers" not in values_of(thread) or values_of(thread)["answers"] == []
+    assert set(ids_by_question(thread)) == {"hold?"}
+
+
 def test_a_command_is_applied_once(worker: WorkerProcess) -> None:
     """Its update is stored beside the head before anything is executed."""
     thread = make_thread()
@@ -170,7 +212,7 @@ KILLED = pytest.mark.parametrize("killed", [False, True], ids=["", "after kill -
 
 
 @KILLED
-@pytest.mark.parametrize("graph", ["sync_graph", "enlarging", "memory", "siblings"])
+@pytest.mark.parametrize("graph", ["sync_graph", "enlarging", "memory", "siblings", "differing"])
 def test_rollback_is_exact(worker: WorkerProcess, graph: str, killed: bool) -> None:
     """Reducers, channels that the run added, subgraphs with their own memory: all is as before."""
     thread = make_thread()
@@ -204,6 +246,91 @@ def test_rollback_of_the_first_run(worker: WorkerProcess, graph: str, killed: bo
     fresh = make_thread()
     execute(graph, fresh, input={"tag": "2", "log": ["in"]})
     assert values_of(thread) == values_of(fresh)
+
+
+@KILLED
+def test_states_of_a_subgraph_are_rolled_back(worker: WorkerProcess, killed: bool) -> None:
+    """In every namespace, named or not."""
+    thread = make_thread()
+    execute("memory", thread, input={"tag": "1"})
+    before = inside(thread, "call")
+    assert [one.values["seen"] for one in before] == [["1", "!"], ["1"], []]
+    run = begin("memory", thread, input={"tag": "2"})
+    if killed:
+        kill(run)
+    during = inside(thread, "call")
+    assert [one.values["seen"] for one in during[:3]] == [["1", "!", "2", "!"], ["1", "!", "2"], ["1", "!"]]
+    roll_back(run)
+    assert inside(thread, "call") == before
+    with pytest.raises(CheckpointNotFound):
+        SubgraphStates.of(thread_id=thread.pk, owner=None).named("call", during[0].checkpoint_id)
+    purge_rolled_back_runs()
+    assert SubgraphCheckpoint.objects.filter(thread=thread).count() == len(before)
+
+
+@KILLED
+def test_an_answer_to_a_subgraph_is_rolled_back(worker: WorkerProcess, killed: bool) -> None:
+    """What its tasks show is as before, although another run had written its checkpoint."""
+    thread = make_thread()
+    execute("asking_inside", thread, input={"tag": "1"})
+    ((name, before),) = subgraphs(thread).items()
+    assert [one["value"] for one in before[0].tasks[0]["interrupts"]] == ["inside?"]
+    run = begin("asking_inside", thread, command={"resume": "a"})
+    if killed:
+        kill(run)
+    assert subgraphs(thread)[name][0].values["answers"] == ["a"]
+    roll_back(run)
+    ((_, after),) = subgraphs(thread).items()
+    assert [(one.pk, one.tasks, one.next, one.interrupts) for one in after] == [
+        (one.pk, one.tasks, one.next, one.interrupts) for one in before
+    ]
+    execute("asking_inside", thread, command={"resume": "b"})
+    assert values_of(thread)["answers"] == ["b"]
+
+
+def inside(thread: Thread, namespace: str) -> list[SubgraphCheckpoint]:
+    """The states of a subgraph, the latest first."""
+    return list(SubgraphStates.of(thread_id=thread.pk, owner=None).history(namespace, limit=100))
+
+
+def subgraphs(thread: Thread) -> dict[str, list[SubgraphCheckpoint]]:
+    """The states of all of them."""
+    names = SubgraphCheckpoint.objects.filter(thread=thread).values_list("namespace", flat=True)
+    return {name: inside(thread, name) for name in set(names)}
+
+
+@pytest.mark.parametrize("durability", ["exit", "async", "sync"])
+def test_memory_of_a_subgraph_is_kept(worker: WorkerProcess, durability: str) -> None:
+    """Also if the step during which it was written is not stored."""
+    thread = make_thread()
+    for tag, seen in (("1", 2), ("2", 4), ("3", 6)):
+        execute("memory", thread, input={"tag": tag}, durability=durability)
+        assert values_of(thread)["count"] == seen
+    roll_back(begin("memory", thread, input={"tag": "4"}, durability=durability))
+    assert inside(thread, "call")[0].values["seen"] == ["1", "!", "2", "!", "3", "!"]
+    execute("memory", thread, input={"tag": "5"}, durability=durability)
+    assert values_of(thread)["count"] == 8
+
+
+def test_values_of_a_finished_sibling(worker: WorkerProcess) -> None:
+    """The state now has them, the record of the step has not, and a rollback takes them away."""
+    thread = make_thread()
+    execute("siblings", thread, input={"tag": "1", "log": ["in"]})
+    run = begin("siblings", thread, input={"tag": "2", "log": ["in"]})
+    wait_until(lambda: "quick" not in (getattr(head_of(thread), "next", None) or ["quick"]), "the sibling to be stored")
+    log = ["in", "1:quick", "1:work", "in"]
+    head = head_of(thread)
+    assert present_state(thread.pk, head, live=True)["values"]["log"] == [*log, "2:quick"]
+    assert present_state(thread.pk, head, live=True)["next"] == ["work"]
+    assert present_state(thread.pk, head)["values"]["log"] == log
+    assert present_state(thread.pk, head)["next"] == ["quick", "work"]
+    cancel_run(run_id=run.pk, actor=Actor("operator"))
+    wait_until_settled(run.pk)
+    assert present_state(thread.pk, head_of(thread), live=True)["values"]["log"] == [*log, "2:quick"]
+    roll_back(begin("siblings", thread, input=None))
+    assert present_state(thread.pk, head_of(thread), live=True)["values"]["log"] == [*log, "2:quick"]
+    execute("siblings", thread, input=None)
+    assert values_of(thread)["log"] == [*log, "2:quick", "2:work"]
 
 
 def test_memory_of_a_subgraph_stays_without_our_checkpointer(worker: WorkerProcess) -> None:

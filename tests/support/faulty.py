@@ -90,6 +90,50 @@ def unwrapped() -> None:
     FencedCheckpointer._get = get  # type: ignore[method-assign]
 
 
+def dies_at_the_second_question() -> None:
+    """Killed when it has stored that a node, which has taken its first answer, asks again."""
+    from runs.execution.graphs import checkpointer
+
+    put = checkpointer.put_tasks  # type: ignore[attr-defined]
+
+    def put_and_die(*, attempt: int, tasks: Any, **what: Any) -> None:
+        put(attempt=attempt, tasks=tasks, **what)
+        asked = [one["value"] for several in tasks.interrupts.values() for one in several]
+        if attempt == 1 and asked == ["second?"]:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    vars(checkpointer)["put_tasks"] = put_and_die
+
+
+def answer_taken_again() -> None:
+    """A later attempt reads an answer by value, whoever has taken it."""
+    from runs.execution.graphs.checkpointer import FencedCheckpointer
+
+    FencedCheckpointer.forget_taken_answer = lambda *_: None  # type: ignore[method-assign]
+
+
+def answer_forgotten() -> None:
+    """A later attempt never reads an answer by value."""
+    from runs.execution.graphs.checkpointer import FencedCheckpointer
+
+    def forget(self: Any, *_: Any) -> None:
+        self._taken_at = self._tip
+
+    FencedCheckpointer.forget_taken_answer = forget  # type: ignore[method-assign, assignment]
+
+
+def unfenced_store() -> None:
+    """A graph stores what it wants, whatever its run has become."""
+    from langgraph.store.postgres import PostgresStore
+
+    from runs.execution.graphs.store import FencedStore
+
+    def do(self: Any, asked: Any) -> Any:
+        return self._host.persist(lambda: PostgresStore.batch(self, asked))
+
+    FencedStore._do = do  # type: ignore[method-assign]
+
+
 def slow_kill() -> None:
     """Between the decision to kill a process and the kill lies the time that the test wants."""
     from runs.execution import keeper
@@ -174,6 +218,10 @@ FAULTS: dict[str, Callable[[], None]] = {
         celery_only,
         pinned,
         unwrapped,
+        unfenced_store,
+        dies_at_the_second_question,
+        answer_taken_again,
+        answer_forgotten,
         slow_kill,
         kill_without_row,
         repeating_handler,

@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager, asyn
 from typing import Any, Literal, get_type_hints
 
 from langgraph.pregel import Pregel
+from langgraph.store.base import BaseStore
 from langgraph.store.memory import InMemoryStore
 
 from runs.assistants.graphs.loading import GraphNotLoaded, load
@@ -22,11 +23,13 @@ async def open_graph(
     access: Access,
     config: Mapping[str, Any] | None = None,
     context: Any = None,
+    store: BaseStore | None = None,
 ) -> AsyncIterator[Pregel[Any, Any, Any, Any]]:
     """Yield the compiled graph; what a factory opened for it is closed afterwards. Raises GraphNotLoaded."""
     found = load(reference)
     if not is_graph(found) and callable(found):
-        found = found(**_arguments(found, access, dict(config or {"configurable": {}}), context))
+        runtime = _runtime(access, context, InMemoryStore() if store is None else store)
+        found = found(**_arguments(found, dict(config or {"configurable": {}}), runtime))
     async with _entered(found) as made:
         yield compile_graph(made, reference)
 
@@ -64,7 +67,7 @@ def compile_graph(made: Any, reference: GraphReference) -> Pregel[Any, Any, Any,
     return graph
 
 
-def _arguments(factory: Callable[..., Any], access: Access, config: dict[str, Any], context: Any) -> dict[str, Any]:
+def _arguments(factory: Callable[..., Any], config: dict[str, Any], runtime: Any) -> dict[str, Any]:
     """What the factory asks for: the config, the runtime, by annotation or by name."""
     parameters = inspect.signature(factory).parameters
     hints = _hints(factory)
@@ -72,7 +75,7 @@ def _arguments(factory: Callable[..., Any], access: Access, config: dict[str, An
     for name, parameter in parameters.items():
         annotation = str(hints.get(name, parameter.annotation))
         if "Runtime" in annotation or name == "runtime":
-            given[name] = _runtime(access, context)
+            given[name] = runtime
         elif "RunnableConfig" in annotation or name == "config" or len(parameters) == 1:
             given[name] = config
         elif parameter.default is inspect.Parameter.empty and parameter.kind not in _VARIADIC:
@@ -90,10 +93,9 @@ def _hints(factory: Callable[..., Any]) -> dict[str, Any]:
         return {}
 
 
-def _runtime(access: Access, context: Any) -> Any:
+def _runtime(access: Access, context: Any, store: BaseStore) -> Any:
     from langgraph_sdk import runtime
 
-    store = InMemoryStore()
     if access == "threads.create_run":
         return runtime._ExecutionRuntime(access_context=access, store=store, context=context)
     return runtime._ReadRuntime(access_context=access, store=store)

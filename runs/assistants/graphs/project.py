@@ -38,6 +38,8 @@ class GraphProject:
     paths: tuple[Path, ...] = ()
     #: A file of NAME=value lines, or the variables themselves.
     env: Path | Mapping[str, str] | None = field(default=None, compare=False)
+    #: How long what graphs store is kept, in LangGraph's words; empty: for ever.
+    store_ttl: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     @property
     def directory(self) -> Path:
@@ -74,7 +76,9 @@ def read_project(file: Path) -> GraphProject:
     graphs = content.get("graphs") if isinstance(content, dict) else None
     if not isinstance(graphs, dict) or not graphs:
         raise ImproperlyConfigured(f'{file} has no graphs. Add "graphs": {{"agent": "./agent.py:graph"}}.')
-    project = GraphProject(file=file, paths=_paths(file, content), env=_env(file, content))
+    project = GraphProject(
+        file=file, paths=_paths(file, content), env=_env(file, content), store_ttl=_store_ttl(file, content)
+    )
     references = {name: _reference(name, found, project) for name, found in graphs.items()}
     object.__setattr__(project, "graphs", references)
     return project
@@ -113,3 +117,19 @@ def _env(file: Path, content: Mapping[str, Any]) -> Path | Mapping[str, str] | N
     if isinstance(env, str) and (file.parent / env).is_file():
         return (file.parent / env).resolve()
     raise ImproperlyConfigured(f"{file}: env is {env!r}; it must be the path of an existing file, or an object.")
+
+
+def _store_ttl(file: Path, content: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What else a store may be is refused: a search that does not search by meaning would answer something else."""
+    store = content.get("store") or {}
+    if not isinstance(store, dict) or (unknown := sorted(set(store) - {"ttl"})):
+        what = f"store.{unknown[0]}" if isinstance(store, dict) else "store"
+        raise ImproperlyConfigured(
+            f"{file}: {what} is not supported: graphs get a store in PostgreSQL without an index. Remove it."
+        )
+    ttl = store.get("ttl") or {}
+    known = {"default_ttl": int | float, "refresh_on_read": bool, "sweep_interval_minutes": int | float}
+    wrong = not isinstance(ttl, dict) or any(not isinstance(ttl[one], known.get(one, ())) for one in ttl)
+    if wrong:
+        raise ImproperlyConfigured(f"{file}: store.ttl is {ttl!r}; it may have {', '.join(known)}.")
+    return {name: value for name, value in ttl.items() if name != "sweep_interval_minutes"}

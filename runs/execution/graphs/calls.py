@@ -7,7 +7,7 @@ from typing import Any
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import CheckpointTuple
 from langgraph.pregel.main import _coerce_context
-from langgraph.types import Command, Send
+from langgraph.types import Command, Send, StateUpdate
 
 from runs.assistants import registry
 from runs.execution.graphs.checkpointer import INTERNAL_TASK, Start
@@ -111,6 +111,18 @@ def make_command(command: Mapping[str, Any]) -> "Command[Any]":
         goto = command["goto"]
         given["goto"] = [_goto(one) for one in goto] if isinstance(goto, list) else _goto(goto)
     return Command(**given)
+
+
+def make_updates(asked: Mapping[str, Any]) -> list[list[StateUpdate]]:
+    """Updates of the state by hand, one list for each superstep."""
+    supersteps = asked.get("supersteps")
+    return [[_update(one) for one in superstep] for superstep in ([[asked]] if supersteps is None else supersteps)]
+
+
+def _update(asked: Mapping[str, Any]) -> StateUpdate:
+    command = asked.get("command")
+    values: Any = asked.get("values") if command is None else make_command(command)
+    return StateUpdate(values, asked.get("as_node"))
 
 
 def _goto(target: Any) -> Any:

@@ -20,11 +20,15 @@ from langgraph.checkpoint.base import (
     get_checkpoint_id,
 )
 
+from runs.execution.graphs import reporting, subgraphs
+from runs.execution.graphs.reporting import Messages
 from runs.execution.graphs.rows import VisibleRows
 from runs.execution.graphs.scribe import scribe
-from runs.execution.graphs.snapshot import Graph, present_checkpoint, present_tasks, take_snapshot
+from runs.execution.graphs.snapshot import Graph, Steps, present_checkpoint
+from runs.execution.graphs.subgraphs import SubgraphSteps, stored_tuple, with_writes
+from runs.models import Checkpoint as CheckpointRow
 from runs.models import Run
-from runs.services.graph_checkpoints import put_checkpoint, put_elsewhere, put_tasks
+from runs.services.graph_checkpoints import put_checkpoint, put_tasks
 from runs.services.graph_rows import layer_of
 from runs.services.history import langgraph_ids, lineage_ids
 
@@ -32,15 +36,12 @@ T = TypeVar("T")
 INTERNAL_TASK = "00000000-0000-0000-0000-000000000000"
 
 
-class Host(Protocol):
+class Host(reporting.Host, subgraphs.Host, Protocol):
     """The executor, as far as a checkpointer needs it."""
 
     @property
     def must_stop(self) -> bool:
         """Whether the attempt has been told to stop."""
-
-    def persist(self, job: Callable[[], T]) -> T:
-        """Do the job on the executor's connection until the database has answered, or raise the interruption."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,8 @@ class Start:
     fork: str | None
     #: Our name of the checkpoint that it starts from: of the fork, else the head's.
     origin: UUID | None
+    #: What the thread held when the run began.
+    values: Any = None
 
 
 def find_start(run: Run, rows: VisibleRows) -> Start:
@@ -62,7 +65,14 @@ def find_start(run: Run, rows: VisibleRows) -> Start:
     head, forked = run.thread.head_id, run.kwargs.get("checkpoint_id")
     start = UUID(forked) if forked is not None and head == run.base_id else None
     fork = None if start is None else str(langgraph_ids([start])[0])
-    return Start(head, _find_tip(run.thread_id, head, rows), fork, start or head)
+    return Start(head, _find_tip(run.thread_id, head, rows), fork, start or head, _values_of(start or run.base_id))
+
+
+def _values_of(checkpoint_id: UUID | None) -> Any:
+    found = (
+        CheckpointRow.objects.filter(pk=checkpoint_id) if checkpoint_id is not None else CheckpointRow.objects.none()
+    )
+    return found.values_list("values", flat=True).first()
 
 
 def _find_tip(thread_id: UUID, head: UUID | None, rows: VisibleRows) -> str | None:
@@ -85,15 +95,20 @@ class FencedCheckpointer(BaseCheckpointSaver[str]):
 
     def __init__(self, run: Run, graph: Graph, start: Start, rows: VisibleRows, host: Host) -> None:
         super().__init__(serde=rows.serde)
-        self._run, self._graph, self._rows, self._host = run, graph, rows, host
+        self._run, self._rows, self._host = run, rows, host
+        self._steps = Steps(graph.copy(update={"checkpointer": None}), self._get)
+        self._subgraphs = SubgraphSteps(run, graph, host, self._get)
         self._thread = str(run.thread_id)
         self._layer = layer_of(run)
         self._tip, self._head = start.tip, start.head
         self._origin = start.origin
         #: Steps of the root graph that this attempt has seen, and once it is known everything that led to them.
-        self._roots: dict[str, None] = {}
+        self._roots: dict[str, None] = dict.fromkeys(one for one in (start.tip, start.fork) if one is not None)
         self._knows_lineage = False
+        #: Those of them that are not stored: with durability `exit` only the last step is.
+        self._unstored: set[str] = set()
         self._names = {start.tip: start.head}
+        self._messages = Messages(start.values)
         #: The head, if an answer to its question has been taken by an earlier attempt.
         self._taken_at: str | None = None
         #: The tip with what its tasks have written so far.
@@ -216,35 +231,34 @@ class FencedCheckpointer(BaseCheckpointSaver[str]):
         def store() -> RunnableConfig:
             return self._rows.put(config, checkpoint, metadata, versions)
 
+        stored = stored_tuple(config, self._thread, checkpoint, metadata)
         if config["configurable"].get("checkpoint_ns"):
             self._know(metadata.get("parents", {}).get(""))
-            self._elsewhere(store)
-            return self._config(config, checkpoint["id"])
-        self._put_root(config, checkpoint, metadata, store)
-        return self._config(config, checkpoint["id"])
+            self._subgraphs.put(stored, store)
+        else:
+            self._put_root(stored, store)
+        return stored.config
 
-    def _put_root(
-        self, config: RunnableConfig, checkpoint: Checkpoint, metadata: CheckpointMetadata, store: Callable[[], object]
-    ) -> None:
-        parent = config["configurable"].get("checkpoint_id")
-        merged: Any = {**metadata, **(config.get("metadata") or {})}
-        stored = CheckpointTuple(
-            self._config(config, checkpoint["id"]),
-            checkpoint,
-            merged,
-            None if parent is None else self._config(config, parent),
-            [],
-        )
-        snapshot = self._host.persist(lambda: take_snapshot(self._graph, stored, self._get))
+    def _put_root(self, stored: CheckpointTuple, store: Callable[[], object]) -> None:
+        parent = None if stored.parent_config is None else get_checkpoint_id(stored.parent_config)
+        snapshot = self._host.persist(lambda: self._steps.snapshot(stored))
         row = present_checkpoint(snapshot, stored, self._our_name(parent))
-        run = self._run
-        self._host.persist(
-            lambda: put_checkpoint(
-                run_id=run.pk, thread_id=run.thread_id, attempt=run.attempt, checkpoint=row, store=store
+        run, adopted = self._run, self._unstored if _is_stored_at_its_exit(self._run) else set()
+        self._host.report(**self._messages.report(row.values))
+        self._host.persist_report(
+            lambda report: put_checkpoint(
+                run_id=run.pk,
+                thread_id=run.thread_id,
+                attempt=run.attempt,
+                checkpoint=row,
+                store=store,
+                report=report,
+                adopted=adopted - {str(row.id)},
             )
         )
-        self._tip, self._head, self._stored = checkpoint["id"], row.id, stored
-        self._know(checkpoint["id"])
+        self._tip, self._head, self._stored = str(row.id), row.id, stored
+        self._know(self._tip)
+        self._unstored.clear()
 
     def put_writes(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
@@ -286,40 +300,39 @@ class FencedCheckpointer(BaseCheckpointSaver[str]):
 
         configurable = config["configurable"]
         is_of_tip = not configurable.get("checkpoint_ns") and configurable.get("checkpoint_id") == self._tip
-        if not is_of_tip or task_id == INTERNAL_TASK:
-            self._elsewhere(store)
-            return
-        self._put_tasks(writes, task_id, store)
+        if task_id == INTERNAL_TASK:
+            self._subgraphs.put_elsewhere(store)
+        elif is_of_tip:
+            self._put_tasks(writes, task_id, store)
+        elif configurable.get("checkpoint_ns"):
+            self._subgraphs.put_writes(config, writes, task_id, store)
+        else:
+            self._subgraphs.put_elsewhere(store)
 
     def _put_tasks(self, writes: Sequence[tuple[str, Any]], task_id: str, store: Callable[[], object]) -> None:
         """What the thread shows of its head changes, too."""
         found = self._stored or self._host.persist(lambda: self._get(self._config({"configurable": {}}, self._tip)))
         if found is None or self._head is None:
-            self._elsewhere(store)
+            self._subgraphs.put_elsewhere(store)
             return
-        kept = [one for one in found.pending_writes or [] if one[0] != task_id or not _replaces(one[1], writes)]
-        changed = found._replace(pending_writes=[*kept, *((task_id, channel, value) for channel, value in writes)])
-        interrupted = any(channel == "__interrupt__" for channel, _ in writes)
-        snapshot = self._host.persist(lambda: take_snapshot(self._graph, changed, self._get, subgraphs=interrupted))
-        run, head, tasks = self._run, self._head, present_tasks(snapshot.tasks)
-        self._host.persist(
-            lambda: put_tasks(
+        changed = with_writes(found, writes, task_id)
+        run, head, tasks = self._run, self._head, self._host.persist(lambda: self._steps.tasks(changed))
+        self._host.persist_report(
+            lambda report: put_tasks(
                 run_id=run.pk,
                 thread_id=run.thread_id,
                 attempt=run.attempt,
                 checkpoint_id=head,
                 tasks=tasks,
                 store=store,
+                report=report,
             )
         )
         self._stored = changed
 
-    def _elsewhere(self, store: Callable[[], object]) -> None:
-        run = self._run
-        self._host.persist(lambda: put_elsewhere(run_id=run.pk, attempt=run.attempt, store=store))
-
     def _know(self, root: str | None) -> None:
-        if root is not None:
+        if root is not None and root not in self._roots:
+            self._unstored.add(root)
             self._roots[root] = None
 
     def _lineage(self) -> "Sequence[str]":
@@ -360,5 +373,6 @@ class FencedCheckpointer(BaseCheckpointSaver[str]):
         raise NotImplementedError("Delete the thread through the API.")
 
 
-def _replaces(channel: str, writes: Sequence[tuple[str, Any]]) -> bool:
-    return any(channel == other for other, _ in writes)
+def _is_stored_at_its_exit(run: Run) -> bool:
+    """Whether the steps before its last one are not stored."""
+    return bool(run.kwargs.get("durability") == "exit")

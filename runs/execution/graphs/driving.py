@@ -4,18 +4,22 @@ from collections.abc import Generator
 from contextlib import aclosing, closing
 from typing import Any, Protocol
 
+from langgraph.types import StateUpdate
+
 from runs.assistants.graphs.loading import load
 from runs.assistants.graphs.opening import compile_graph, is_graph, open_graph
 from runs.assistants.graphs.project import GraphReference
 from runs.execution.drivers import drive
 from runs.execution.graphs import checkpointer
-from runs.execution.graphs.calls import Call, make_config, make_input, make_options
+from runs.execution.graphs.calls import Call, make_config, make_input, make_options, make_updates
 from runs.execution.graphs.checkpointer import FencedCheckpointer, find_start
 from runs.execution.graphs.frames import GraphFrames
 from runs.execution.graphs.kinds import needs_event_loop
+from runs.execution.graphs.reporting import ModelCalls
 from runs.execution.graphs.rows import VisibleRows
 from runs.execution.graphs.scribe import scribe
 from runs.execution.graphs.snapshot import Graph
+from runs.execution.graphs.store import FencedStore
 from runs.execution.interruption import Guard
 from runs.models import Run
 from runs.services.graph_rows import layer_of
@@ -36,10 +40,12 @@ class GraphDriver:
         self._reference, self._run, self._host = reference, run, host
         self._guard, self._frames = guard, frames
         self._rows = VisibleRows()
+        self._store = FencedStore(run, reference.project, host)
 
     def drive(self) -> None:
         """Execute the graph; whatever leaves it leaves this function. Raises GraphNotLoaded, CheckpointNotFound."""
         self._start = scribe.do(lambda: self._host.persist(lambda: find_start(self._run, self._rows)))
+        self._updates = scribe.do(lambda: self._host.persist(self._find_updates))
         self._frames.begin()
         try:
             drive(self._execute, self._guard, _no_steps)
@@ -59,9 +65,9 @@ class GraphDriver:
 
     def _in_main_thread(self, graph: Graph) -> None:
         call = self._prepare(graph)
-        if (update := self._run.kwargs.get(KEY)) is not None:
-            if self._is_due:
-                self._graph.update_state(call.config, **update)
+        if self._updates is not None:
+            if self._updates:
+                self._graph.bulk_update_state(call.config, self._updates)
             return
         with closing(self._stream(call)) as chunks:
             for chunk in chunks:
@@ -74,13 +80,17 @@ class GraphDriver:
         kwargs = self._run.kwargs
         config = make_config(self._run, self._start)
         opened = open_graph(
-            self._reference, access="threads.create_run", config=dict(config), context=kwargs.get("context")
+            self._reference,
+            access="threads.create_run",
+            config=dict(config),
+            context=kwargs.get("context"),
+            store=self._store,
         )
         async with opened as graph:
             call = self._prepare(graph)
-            if (update := self._run.kwargs.get(KEY)) is not None:
-                if self._is_due:
-                    await self._graph.aupdate_state(call.config, **update)
+            if self._updates is not None:
+                if self._updates:
+                    await self._graph.abulk_update_state(call.config, self._updates)
                 return
             if self._frames.has_events:
                 await self._show_events(call)
@@ -103,15 +113,18 @@ class GraphDriver:
     def _prepare(self, graph: Graph) -> Call:
         """Bind the graph to this attempt's checkpointer, and find out what it still has to be given."""
         self._saver = FencedCheckpointer(self._run, graph, self._start, self._rows, self._host)
-        self._graph = graph.copy(update={"checkpointer": self._saver})
+        self._graph = graph.copy(update={"checkpointer": self._saver, "store": self._store})
         options = make_options(self._run, graph)
         options |= {"stream_mode": self._frames.modes, "subgraphs": self._frames.has_subgraphs}
-        return Call(self._given(), make_config(self._run, self._start), options)
+        config = make_config(self._run, self._start)
+        config["callbacks"] = [ModelCalls(self._run, self._host)]
+        return Call(self._given(), config, options)
 
-    @property
-    def _is_due(self) -> bool:
-        """Whether an update of the state was not stored by an attempt before."""
-        return self._run.attempt == 1 or self._start.head == self._run.base_id
+    def _find_updates(self) -> list[list[StateUpdate]] | None:
+        """The updates of the state that this run is for and that no earlier attempt has stored; None: it is a run."""
+        if (asked := self._run.kwargs.get(KEY)) is None:
+            return None
+        return make_updates(asked)[self._run.checkpoints.count() :]
 
     def _given(self) -> Any:
         if self._run.attempt == 1 or self._start.tip is None:

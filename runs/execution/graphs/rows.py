@@ -37,6 +37,15 @@ _WRITES = f"""(
 from checkpoints """  # noqa: S608 - our names
 
 
+@contextmanager
+def executors_cursor() -> Iterator[Cursor[DictRow]]:
+    """Not Django's cursor, which binds on the client's side and would not take what LangGraph gives it."""
+    connection.ensure_connection()
+    with Cursor(connection.connection, row_factory=dict_row) as cursor:
+        cursor.format = 1  # type: ignore[assignment] # binary, as LangGraph's own
+        yield cursor
+
+
 class VisibleRows(PostgresSaver):
     """Reads what is visible and writes what it is told to, inside whatever transaction the caller has begun.
 
@@ -50,10 +59,7 @@ class VisibleRows(PostgresSaver):
 
     @contextmanager
     def _cursor(self, *, pipeline: bool = False) -> Iterator[Cursor[DictRow]]:
-        """Not Django's cursor, which binds on the client's side and would not take what LangGraph gives it."""
-        connection.ensure_connection()
-        with Cursor(connection.connection, row_factory=dict_row) as cursor:
-            cursor.format = 1  # type: ignore[assignment] # binary, as LangGraph's own
+        with executors_cursor() as cursor:
             yield cursor
 
     def latest_of(self, thread_id: str, ids: Sequence[str]) -> str | None:

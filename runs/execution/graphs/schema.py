@@ -2,6 +2,7 @@
 
 from django.db import connections
 from langgraph.checkpoint.postgres import PostgresSaver
+from langgraph.store.postgres import PostgresStore
 from psycopg import Connection
 from psycopg.rows import DictRow, dict_row
 
@@ -12,6 +13,7 @@ def create_tables(using: str) -> None:
     # Of its own: LangGraph builds indexes concurrently, which no transaction may contain.
     with Connection[DictRow].connect(**settings, autocommit=True, row_factory=dict_row) as connection:
         PostgresSaver(connection).setup()
+        PostgresStore(connection).setup()
 
 
 _ADDRESS = (

@@ -1,16 +1,18 @@
 """A graph's checkpoint as the API shows it: which values, which tasks come next, what they wait for."""
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.pregel import Pregel
 from langgraph.types import PregelTask, StateSnapshot
 
 from runs.execution.graphs.jsonable import jsonable
-from runs.services.graph_checkpoints import GraphCheckpoint, GraphTasks
+from runs.services.graph_checkpoints import GraphCheckpoint, GraphTasks, SubgraphStep
 
 Graph = Pregel[Any, Any, Any, Any]
 #: Reads another checkpoint than the one that is shown.
@@ -25,24 +27,56 @@ class _One(BaseCheckpointSaver[str]):
         self._one, self._read = one, read
 
     def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
-        configurable = config["configurable"]
-        is_root = not configurable.get("checkpoint_ns")
-        if is_root and configurable.get("checkpoint_id") in (None, self._one.checkpoint["id"]):
+        one, configurable = self._one.config["configurable"], config["configurable"]
+        is_there = configurable.get("checkpoint_ns", "") == one["checkpoint_ns"]
+        if is_there and configurable.get("checkpoint_id") in (None, one["checkpoint_id"]):
             return self._one
         return self._read(config)
 
 
-def take_snapshot(graph: Graph, stored: CheckpointTuple, read: Read, *, subgraphs: bool = False) -> StateSnapshot:
-    """What LangGraph says about this checkpoint of the root graph, by its id: as a record of the step."""
-    saver = _One(stored, read)
-    config: RunnableConfig = {
-        "configurable": {
-            "thread_id": stored.config["configurable"]["thread_id"],
-            "checkpoint_ns": "",
-            "checkpoint_id": stored.checkpoint["id"],
+class Steps:
+    """The steps of a graph, or of a subgraph, as LangGraph shows them."""
+
+    def __init__(self, graph: Graph, read: Read) -> None:
+        self._graph, self._read = graph, read
+
+    def snapshot(self, stored: CheckpointTuple, *, live: bool = False) -> StateSnapshot:
+        """What LangGraph says about this checkpoint: a record of the step; `live`: what has become of it so far."""
+        config: RunnableConfig = {
+            "configurable": {
+                **stored.config["configurable"],
+                "__pregel_checkpointer": _One(stored, self._read),  # LangGraph's own word for who asks with a namespace
+            }
         }
-    }
-    return graph.copy(update={"checkpointer": saver}).get_state(config, subgraphs=subgraphs)
+        if live:
+            del config["configurable"]["checkpoint_id"]
+        return self._graph.get_state(config)
+
+    def tasks(self, changed: CheckpointTuple) -> GraphTasks:
+        """What comes next, now that a task of the checkpoint has written something."""
+        tasks = present_tasks(self.snapshot(changed).tasks)
+        done = [task for task in tasks.tasks if task["result"] is not None]
+        if not done or len(tasks.tasks) == 1:  # the next step has it
+            return tasks
+        return replace(tasks, live_values=self._live_values(changed))
+
+    def _live_values(self, changed: CheckpointTuple) -> Any:
+        """Reducers may change what they are given: so they get copies. One that refuses will do so in its step."""
+        fresh = self._read(changed.config)
+        if fresh is None:
+            return None
+        writes = [(task, channel, _copy(value)) for task, channel, value in changed.pending_writes or []]
+        try:
+            return jsonable(self.snapshot(fresh._replace(pending_writes=writes), live=True).values)
+        except Exception:
+            return None
+
+
+def _copy(value: Any) -> Any:
+    return _SERDE.loads_typed(_SERDE.dumps_typed(value))
+
+
+_SERDE = JsonPlusSerializer()
 
 
 def present_checkpoint(snapshot: StateSnapshot, stored: CheckpointTuple, parent_id: UUID | None) -> GraphCheckpoint:
@@ -50,6 +84,21 @@ def present_checkpoint(snapshot: StateSnapshot, stored: CheckpointTuple, parent_
     return GraphCheckpoint(
         id=UUID(stored.checkpoint["id"]),
         parent_id=parent_id,
+        step=int(stored.metadata.get("step", -1)),
+        values=jsonable(snapshot.values),
+        metadata=jsonable(stored.metadata),
+        tasks=present_tasks(snapshot.tasks),
+    )
+
+
+def present_subgraph_step(snapshot: StateSnapshot, stored: CheckpointTuple, root: UUID) -> SubgraphStep:
+    """The row of a subgraph's step."""
+    parent = (stored.parent_config or {}).get("configurable", {}).get("checkpoint_id")
+    return SubgraphStep(
+        namespace=stored.config["configurable"]["checkpoint_ns"],
+        checkpoint_id=UUID(stored.checkpoint["id"]),
+        parent_checkpoint_id=None if parent is None else UUID(parent),
+        root=root,
         step=int(stored.metadata.get("step", -1)),
         values=jsonable(snapshot.values),
         metadata=jsonable(stored.metadata),
@@ -75,30 +124,13 @@ def _present_task(task: PregelTask) -> dict[str, Any]:
         "error": None if task.error is None else repr(task.error),
         "interrupts": [_present_interrupt(one) for one in task.interrupts],
         "checkpoint": _reference(task.state) if isinstance(task.state, dict) else None,
-        "state": present_snapshot(task.state) if isinstance(task.state, StateSnapshot) else None,
+        "state": None,
         "result": jsonable(task.result),
     }
 
 
 def _present_interrupt(interrupt: Any) -> dict[str, Any]:
     return {"id": interrupt.id, "value": jsonable(interrupt.value)}
-
-
-def present_snapshot(snapshot: StateSnapshot) -> dict[str, Any]:
-    """A ThreadState, of a subgraph."""
-    reference, parent = _reference(snapshot.config), _reference(snapshot.parent_config)
-    return {
-        "values": jsonable(snapshot.values),
-        "next": list(snapshot.next),
-        "tasks": [_present_task(task) for task in snapshot.tasks],
-        "metadata": jsonable(snapshot.metadata),
-        "created_at": snapshot.created_at,
-        "checkpoint": reference,
-        "parent_checkpoint": parent,
-        "interrupts": [_present_interrupt(one) for one in snapshot.interrupts],
-        "checkpoint_id": reference and reference.get("checkpoint_id"),
-        "parent_checkpoint_id": parent and parent.get("checkpoint_id"),
-    }
 
 
 def _reference(config: Mapping[str, Any] | None) -> dict[str, Any] | None:

@@ -3,11 +3,12 @@
 import asyncio
 import operator
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any, TypedDict
 
 from langchain_core.runnables import RunnableConfig
+from langgraph.channels.delta import DeltaChannel
 from langgraph.graph import START, StateGraph
 from langgraph.types import interrupt
 
@@ -168,6 +169,47 @@ asking_beside = (
     .add_node("hold", hold)
     .add_edge(START, "ask")
     .add_edge(START, "hold")
+    .compile()
+)
+
+
+def ask_inside(state: Asking) -> dict[str, Any]:
+    """A question."""
+    return {"answers": [interrupt("inside?")]}
+
+
+#: A subgraph asks, and takes time once it has its answer.
+asking_inside = (
+    StateGraph(Asking)
+    .add_node(
+        "child", StateGraph(Asking).add_sequence([("ask", ask_inside), ("work", work)]).add_edge(START, "ask").compile()
+    )
+    .add_edge(START, "child")
+    .compile()
+)
+
+
+#: Asks, and takes time once it has its answer.
+holding = StateGraph(Asking).add_node("hold", hold).add_edge(START, "hold").compile()
+
+
+def append(log: list[str], writes: Sequence[list[str]]) -> list[str]:
+    """A reducer of several writes at once."""
+    return [*log, *(one for several in writes for one in several)]
+
+
+class Differences(TypedDict, total=False):
+    log: Annotated[list[str], DeltaChannel(append, snapshot_frequency=3)]
+    tag: str
+
+
+#: Of its log only what changes is stored, and the whole now and then.
+differing = (
+    StateGraph(Differences)
+    .add_node("first", first, input_schema=Differences)
+    .add_node("work", work, input_schema=Differences)
+    .add_edge(START, "first")
+    .add_edge("first", "work")
     .compile()
 )
 

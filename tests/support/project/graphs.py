@@ -104,6 +104,38 @@ parent = (
     .compile()
 )
 
+
+def _ask_inside(state: Inner) -> dict[str, Any]:
+    return {"inner": [interrupt("what?")]}
+
+
+#: Stops in its middle.
+asking_child = (
+    StateGraph(Inner)
+    .add_sequence(
+        [
+            ("prepare", lambda state: {"inner": ["prepared"]}),
+            ("ask", _ask_inside),
+            ("done", lambda state: {"inner": ["done"]}),
+        ]
+    )
+    .add_edge(START, "prepare")
+    .compile()
+)
+asking_parent = (
+    StateGraph(Family)
+    .add_sequence([("before", lambda state: {"log": ["before"]}), ("child", asking_child)])
+    .add_edge(START, "before")
+    .compile()
+)
+#: A subgraph in a subgraph.
+nested = (
+    StateGraph(Family)
+    .add_node("middle", StateGraph(Inner).add_node("leaf", asking_child).add_edge(START, "leaf").compile())
+    .add_edge(START, "middle")
+    .compile()
+)
+
 parallel = (
     StateGraph(Log)
     .add_node("a", lambda state: {"log": ["a"]})

@@ -7,7 +7,7 @@ import runs.models.fields
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('runs', '0010_traces'),
+        ('runs', '0011_growth'),
     ]
 
     operations = [

@@ -15,6 +15,7 @@ from django.db import connection
 from django.db.models import AutoField, Field, Model
 from django.db.models.expressions import DatabaseDefault
 
+SEPARATOR = ";\n"
 M = TypeVar("M", bound=Model)
 Row = tuple[Any, ...]
 
@@ -30,7 +31,8 @@ class Statement:
 def execute(*statements: Statement) -> list[list[Row]]:
     """Execute the statements in this order, in one round trip, and return the rows of each."""
     with connection.cursor() as cursor:
-        cursor.execute("; ".join(one.sql for one in statements), [value for one in statements for value in one.values])
+        values = [value for one in statements for value in one.values]
+        cursor.execute(SEPARATOR.join(one.sql for one in statements), values)
         results = [_rows(cursor)]
         while cursor.nextset():
             results.append(_rows(cursor))

@@ -11,6 +11,7 @@ from django.db import connection, transaction
 from psycopg import Cursor
 
 from runs.execution.graphs import rows
+from runs.statements import SEPARATOR
 
 EXPLAIN = "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON)"
 #: Gets what executes the statement, the statement, and its values; returns what the first has returned.
@@ -60,12 +61,23 @@ def explained() -> Iterator[list[Plan]]:
     plans: list[Plan] = []
 
     def explain(execute: Callable[[], Any], sql: str, params: Any) -> Any:
-        if sql.lstrip().upper().startswith(EXPLAINABLE):
-            plans.append(_plan(sql, params))
+        plans.extend(
+            _plan(one, values) for one, values in _apart(sql, params) if one.lstrip().upper().startswith(EXPLAINABLE)
+        )
         return execute()
 
     with watched(explain):
         yield plans
+
+
+def _apart(sql: str, params: Any) -> Iterator[tuple[str, Any]]:
+    """What was sent together, with the values of each."""
+    if SEPARATOR not in sql:
+        yield sql, params
+        return
+    values = iter(params)
+    for one in sql.split(SEPARATOR):
+        yield one, [next(values) for _ in range(one.count("%s"))]
 
 
 def _plan(sql: str, params: Any) -> Plan:

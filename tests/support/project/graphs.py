@@ -2,6 +2,7 @@
 
 import asyncio
 import operator
+from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
 from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
@@ -11,6 +12,9 @@ from langgraph.config import get_stream_writer
 from langgraph.graph import END, START, StateGraph, add_messages
 from langgraph.runtime import Runtime
 from langgraph.types import interrupt
+
+#: How often `slow` looks whether there is a file named like its step, if it was given the directory `gates`.
+LOOK_SECONDS = 0.01
 
 
 class Echo(TypedDict, total=False):
@@ -42,6 +46,7 @@ class Slow(TypedDict, total=False):
     n: int
     delay: float
     tag: str
+    gates: str
     log: Annotated[list[str], operator.add]
 
 
@@ -49,6 +54,8 @@ async def _step(state: Slow) -> dict[str, Any]:
     done = len(state.get("log", []))
     get_stream_writer()({"step": done, "tag": state.get("tag", "")})
     await asyncio.sleep(state.get("delay", 0.0))
+    while "gates" in state and not Path(state["gates"], str(done)).exists():
+        await asyncio.sleep(LOOK_SECONDS)
     return {"log": [f"{state.get('tag', '')}:{done}"]}
 
 

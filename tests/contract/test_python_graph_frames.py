@@ -45,6 +45,19 @@ def test_messages_tuple(sdk: Any, thread_id: str) -> None:
     assert chunks[-1]["chunk_position"] == "last"
 
 
+def test_tool_calls(sdk: Any, thread_id: str) -> None:
+    """Bit by bit as the model says them, none left out and none put together; the state has the whole."""
+    frames = stream(sdk, thread_id, "calling", QUESTION, stream_mode="messages-tuple")
+    calls = [call for _, data in frames for call in data[0]["tool_call_chunks"]]
+    assert [(call["name"], call["args"], call["id"], call["index"]) for call in calls] == [
+        ("write", '{"path":', "call-1", 0),
+        (None, ' "a', None, 0),
+        (None, '.txt"}', None, 0),
+    ]
+    (call,) = sdk.threads.get_state(thread_id)["values"]["messages"][-1]["tool_calls"]
+    assert (call["name"], call["args"], call["id"]) == ("write", {"path": "a.txt"}, "call-1")
+
+
 def test_messages(sdk: Any, thread_id: str) -> None:
     """The message as far as it is, each time."""
     frames = stream(sdk, thread_id, "chat", QUESTION, stream_mode="messages")

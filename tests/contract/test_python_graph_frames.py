@@ -85,9 +85,9 @@ def test_tasks_checkpoints_debug(sdk: Any, thread_id: str) -> None:
 def test_events(sdk: Any, thread_id: str) -> None:
     """LangChain's events, and the other modes beside them."""
     frames = stream(sdk, thread_id, "chat", QUESTION, stream_mode=["events", "values"])
-    names = [data["event"] for event, data in frames if event == "events"]
-    assert names[0] == "on_chain_start"
-    assert "on_chat_model_stream" in names
+    events = [data for event, data in frames if event == "events"]
+    assert (events[0]["event"], events[0]["name"]) == ("on_chain_start", "chat")
+    assert "on_chat_model_stream" in [one["event"] for one in events]
     assert [data for event, data in frames if event == "values"][-1]["messages"][-1]["content"] == "one two three"
 
 

@@ -80,7 +80,7 @@ def test_a_graph_that_cannot_be_loaded(worker: WorkerProcess, graph: str, why: s
 
 def test_a_step_that_cannot_be_stored(worker: WorkerProcess) -> None:
     """The run fails and says why; the state is as before that step, and the thread goes on with its next run."""
-    run = execute("unstorable", {"text": "in"})
+    run = execute("unstorable_step", {"text": "in"})
     assert run.status == RunStatus.ERROR
     assert "lock" in (run.error or {})["message"]
     assert state_of(run).values == {"text": "in", "log": []}
@@ -164,8 +164,8 @@ def test_fork(worker: WorkerProcess) -> None:
     assert state_of(forked).values["log"] == ["A:0", "B:1", "B:2"]
 
 
-def test_a_fork_that_fails_or_is_undone(worker: WorkerProcess) -> None:
-    """What was there before is still there: to be gone on from, or as the state itself again."""
+def test_a_fork_that_fails(worker: WorkerProcess) -> None:
+    """What was there before is still there, to be gone on from."""
     first = execute("slow", {"n": 2, "tag": "A"})
     before = state_of(first)
     former = str(first.checkpoints.get(values__log=["A:0"]).pk)

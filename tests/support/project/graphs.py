@@ -100,7 +100,7 @@ boom = StateGraph(Boom).add_node("explode", _explode).add_edge(START, "explode")
 
 
 #: No checkpoint can hold what its node leaves.
-unstorable = (
+unstorable_step = (
     StateGraph(Echo).add_node("leave", lambda state: {"log": [threading.Lock()]}).add_edge(START, "leave").compile()
 )
 

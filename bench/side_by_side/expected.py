@@ -1,4 +1,4 @@
-"""The differences that are on purpose: what they look like, and the words with which the page on compatibility has them.
+"""The differences that are on purpose: what they look like, and the words that the page on compatibility has for them.
 
 `tests/unit/test_side_by_side.py` holds the two against each other.
 """
@@ -36,8 +36,8 @@ EXPECTED: dict[str, str] = {
     r"^stream: .* header location: .*cancel_on_disconnect": "leaving the stream it leads to cancels nothing",
     r"^stream: .* header content-location: '/runs/<id>' / ": "a run without a thread names the thread that it got",
     r"^stream: .* events: .*, 'end'\]$": "| last event | none: the connection closes | `end`,",
-    r"^human: copy \| body\.(status|values|interrupts|config\.configurable): ": "has `values` and what the copy waits for",
-    r"^breakpoint: .*metadata\.(run_id|created_by|run_attempt|assistant_id): absent": "names in its metadata the run that",
+    r"^human: copy \| body\.(status|values|interrupts|config\.configurable): ": "`values` and what the copy waits for",
+    r"^breakpoint: .*metadata\.(run_id|created_by|run_attempt|assistant_id): absent": "in its metadata the run that",
     r"^breakpoint: (an unknown node|no object) \| status: 400 / 422": "what is wrong with it is a 422, not a 400",
     r"^breakpoint: former \| body\.checkpoint\.checkpoint_ns: absent": "`checkpoint.checkpoint_ns` is in every state.",
     r"^strategy interrupt: the thread \| body\.status: 'idle' / 'busy'": "The thread's status follows from its runs",

@@ -26,6 +26,15 @@ TWO_STEPS = [
 ]
 
 
+def in_the_middle(sdk: Any, gates: Gates) -> tuple[str, Any, list[Any]]:
+    """A run of two steps that its client would cancel by leaving: thread, stream, and the parts up to the first step."""
+    thread_id = sdk.threads.create()["thread_id"]
+    given = {"count": 2, "gates": str(gates.directory)}
+    stream = sdk.runs.stream(thread_id, "steps", input=given, stream_mode=MODES, on_disconnect="cancel")
+    gates.open(0)
+    return thread_id, stream, take(stream, "values", {"log": ["0"]})
+
+
 def test_a_stream_shows_what_was_asked_for_and_ends(sdk: Any, thread_id: str) -> None:
     created: list[Any] = []
     stream = sdk.runs.stream(thread_id, "steps", input={"count": 2}, stream_mode=MODES, on_run_created=created.append)
@@ -151,11 +160,7 @@ def test_a_stream_goes_on_after_a_cut_as_if_nothing_had_happened(
 ) -> None:
     with CuttingProxy(live.url) as proxy:
         sdk = connect(proxy.url)
-        thread_id = sdk.threads.create()["thread_id"]
-        given = {"count": 2, "gates": str(gates.directory)}
-        stream = sdk.runs.stream(thread_id, "steps", input=given, stream_mode=MODES, on_disconnect="cancel")
-        gates.open(0)
-        early = take(stream, "values", {"log": ["0"]})
+        thread_id, stream, early = in_the_middle(sdk, gates)
         assert proxy.cut() >= 1
         gates.open(1)
         with warnings.catch_warnings():

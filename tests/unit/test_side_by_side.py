@@ -1,4 +1,4 @@
-"""Every difference that the comparison with LangGraph's server expects is in the page on compatibility, in its words."""
+"""Every difference that the comparison with LangGraph's server expects is on the compatibility page, word by word."""
 
 import re
 from pathlib import Path

@@ -1,11 +1,12 @@
 """Point 8: what happens to the run of a graph when its client leaves."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import httpx
 import pytest
+from langgraph_sdk import get_sync_client
 
 from project.local.running import RunningServer
 from tests.contract.answers import status, take, wait_for_status
@@ -18,41 +19,44 @@ FAR_AWAY = 3600
 
 
 @pytest.fixture
-def begin(sdk: Any, live: RunningServer) -> Callable[..., Any]:
+def browser(live: RunningServer) -> Iterator[httpx.Client]:
+    """Can leave while it waits, which the synchronous client of the SDK cannot."""
+    with httpx.Client(base_url=live.url, headers={"x-api-key": live.api_key}, timeout=60) as client:
+        yield client
+
+
+@contextmanager
+def begin(browser: httpx.Client, route: str, **body: Any) -> Iterator[tuple[str, str]]:
     """Begins to wait for, or to watch, a new run on a new thread; yields (thread, run), leaves with the block."""
-
-    @contextmanager
-    def begin(route: str, **body: Any) -> Iterator[tuple[str, str]]:
-        thread_id = sdk.threads.create()["thread_id"]
-        with httpx.Client(base_url=live.url, headers={"x-api-key": live.api_key}, timeout=60) as client:
-            asked = {"assistant_id": "slow", **body}
-            with client.stream("POST", f"/threads/{thread_id}/runs/{route}", json=asked) as answer:
-                yield thread_id, answer.headers["content-location"].rpartition("/")[2]
-
-    return begin
+    thread_id = browser.post("/threads", json={}).json()["thread_id"]
+    with browser.stream("POST", f"/threads/{thread_id}/runs/{route}", json={"assistant_id": "slow", **body}) as answer:
+        yield thread_id, answer.headers["content-location"].rpartition("/")[2]
 
 
-def test_8_leaving_cancels_or_not_as_was_asked(sdk: Any, gates: Gates, begin: Callable[..., Any]) -> None:
+def test_8_leaving_cancels_or_not_as_was_asked(live: RunningServer, gates: Gates, browser: httpx.Client) -> None:
     """Whether one waits for the outcome or watches, and also before the run has begun."""
+    sdk = get_sync_client(url=live.url, api_key=live.api_key)
     ways = [(route, later) for route in ("stream", "wait") for later in ({}, {"after_seconds": FAR_AWAY})]
 
     def left_behind(mode: str) -> list[tuple[str, str]]:
         with ExitStack() as clients:
             runs: list[tuple[str, str]] = [
-                clients.enter_context(begin(route, input=slow(gates, 1), on_disconnect=mode, **later))
+                clients.enter_context(begin(browser, route, input=slow(gates, 1), on_disconnect=mode, **later))
                 for route, later in ways
             ]
             for run in (runs[0], runs[2]):
                 wait_for_status(sdk, *run, "running")
         return runs
 
-    kept, cancelled = left_behind("continue"), left_behind("cancel")
-    for run in cancelled:
-        wait_for_status(sdk, *run, "interrupted")
-        assert sdk.runs.get(*run)["cancelled_by"] == "system/disconnect"
-    assert [status(sdk, *run) for run in kept] == ["running", "pending"] * 2
-    gates.open(0)
-    assert [sdk.runs.join(*kept[number])["log"] for number in (0, 2)] == [["A:0"], ["A:0"]]
+    with sdk:
+        kept, cancelled = left_behind("continue"), left_behind("cancel")
+        for run in cancelled:
+            wait_for_status(sdk, *run, "interrupted")
+            assert sdk.runs.get(*run)["cancelled_by"] == "system/disconnect"  # type: ignore[typeddict-item]
+        assert [status(sdk, *run) for run in kept] == ["running", "pending"] * 2
+        gates.open(0)
+        values: Any = [sdk.runs.join(*kept[number]) for number in (0, 2)]
+    assert [one["log"] for one in values] == [["A:0"], ["A:0"]]
 
 
 def test_8_a_joiner_cancels_by_leaving_when_nobody_else_watches(sdk: Any, gates: Gates) -> None:

@@ -27,7 +27,7 @@ TWO_STEPS = [
 
 
 def in_the_middle(sdk: Any, gates: Gates) -> tuple[str, Any, list[Any]]:
-    """A run that its client would cancel by leaving: its thread, its stream, and the parts up to the first of two steps."""
+    """A run that its client would cancel by leaving: thread, stream, and the parts up to the first of its two steps."""
     thread_id = sdk.threads.create()["thread_id"]
     given = {"count": 2, "gates": str(gates.directory)}
     stream = sdk.runs.stream(thread_id, "steps", input=given, stream_mode=MODES, on_disconnect="cancel")

@@ -13,7 +13,7 @@ SCHEMA := docs/reference/openapi.yaml
 JS := tests/contract/javascript
 
 .DEFAULT_GOAL := help
-.PHONY: help up demo test test-contract test-browser test-races test-revoke test-crashes test-rabbitmq test-streams \
+.PHONY: help up langgraph demo test test-contract test-browser test-races test-revoke test-crashes test-rabbitmq test-streams \
 	bench bench-side-by-side bench-streams bench-latency bench-console bench-budget bench-growth pictures format lint types \
 	imports migrations deploy-check schema schema-check \
 	check clean
@@ -23,6 +23,10 @@ help: ## show this list
 
 up: $(RUNTIME) ## start everything on this machine; Ctrl-C stops it (PORT, FLOWER_PORT, WORKERS, RUNYARD_HOME, ...)
 	@$(PY) -m project.local.up
+
+langgraph: $(RUNTIME) ## what executes a LangGraph project, and what the project needs (REQUIREMENTS=its requirements.txt)
+	@$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.txt -r requirements-langgraph.txt \
+		$(addprefix -r ,$(REQUIREMENTS))
 
 demo: $(DEV) ## a tour with langgraph-sdk over a document (FILE=..., default the README)
 	@$(PY) -m examples.demo

@@ -1,4 +1,7 @@
-"""The differences that are on purpose: what they look like, and where the page on compatibility has them."""
+"""The differences that are on purpose: what they look like, and the words that the page on compatibility has for them.
+
+`tests/unit/test_side_by_side.py` holds the two against each other.
+"""
 
 _OURS = (
     "on_disconnect|queue_position|attempt|max_attempts|timeout_seconds|stopping|error|reason|cancel_action|cancelled_by|"
@@ -6,35 +9,39 @@ _OURS = (
     "message_count|first_message|last_message"
 )
 _THEIRS = r"(langgraph_\w+|__\w+|user_id|run_id|thread_id|graph_id|assistant_id|metadata|checkpoint_\w+)"
+_ADDED = "are without what its server adds of its own"
+_ALWAYS_THERE = "`values`, `error`, `interrupts` and `config.configurable` are always there"
 
-#: pattern of "name of the request | where: theirs / ours" -> what the page says, in short.
+#: pattern of "name of the request | where: theirs / ours" -> a part of the page that says so.
 EXPECTED: dict[str, str] = {
-    r"body\.(type|title|status|instance|code|errors|run_status): absent": "Errors: a problem document",
-    r"body\.detail: ": "Errors: in our words",
-    rf"^(run|error|human|cancel|strategy \w+): .* body(\[\d+\])?\.({_OURS}): absent": "a run has members of our own",
-    r"^thread: .*\.(config\.configurable|error|interrupts): absent": "`error` and `interrupts` are always there",
-    rf"kwargs\.config\.{_THEIRS}": "what the server adds is not shown",
-    rf"kwargs\.config\.configurable\.{_THEIRS}": "what the server adds is not shown",
-    r"kwargs\.checkpoint_during: True / absent": "`checkpoint_during` is ignored",
-    r"kwargs\.durability: 'async' / 'sync'": "`sync` unless said otherwise",
-    r"copy a deleted one \| status: 409 / 404": "a missing thread is a 404",
+    r"body\.(type|title|status|instance|code|errors|run_status): absent": "A problem document whose `detail` is always",
+    r"body\.detail: ": "A `detail` is in our words.",
+    rf"^(?!.*thread \|)(run|error|human|cancel|strategy \w+): .* body(\[\d+\])?\.({_OURS}): absent": (
+        "A run has members of our own beside LangGraph's."
+    ),
+    r"^thread: .*\.(config\.configurable|error|interrupts): absent": _ALWAYS_THERE,
+    rf"kwargs\.config\.{_THEIRS}": _ADDED,
+    rf"kwargs\.config\.configurable\.{_THEIRS}": _ADDED,
+    r"kwargs\.checkpoint_during: True / absent": "| `checkpoint_during` | ignored | deprecated |",
+    r"kwargs\.durability: 'async' / 'sync'": "`durability` is `sync` unless the request says otherwise.",
+    r"copy a deleted one \| status: 409 / 404": "a missing thread is a 404, not a 409",
     r"\.(input_schema|output_schema): None / ": "a schema is null only if it cannot be said",
-    r"state_schema\.title": "the name of a state's schema",
-    r"(change the config|versions) \| .*config\.configurable: absent": "both stay",
-    r"cancel what has succeeded \| status: 404 / 409": "Cancel",
-    r"(metadata|messages\[1\])\.(langgraph_\w+|user_id|run_attempt): .* / absent": "what the server adds is not shown",
-    r"config\.configurable\.(langgraph_\w+|__\w+): .* / absent": "what the server adds is not shown",
-    r"config\.configurable\.user_id: '' / ": "`user_id` is the owner's",
-    r"checkpoints\.(parent_)?checkpoint: absent": "`checkpoint` is shown as in `debug`",
-    r"^stream: .* header location: .*cancel_on_disconnect": "`Location` says what a disconnect means",
-    r"^stream: .* header content-location: '/runs/<id>' / ": "`Content-Location` of a stateless run names its thread",
-    r"^stream: .* events: .*, 'end'\]$": "last event",
-    r"^human: copy \| body\.(status|values|interrupts|config\.configurable): ": "a copy shows what it waits for",
-    r"^breakpoint: .*metadata\.(run_id|created_by|run_attempt|assistant_id): absent": "an update is a hidden run",
-    r"^breakpoint: (an unknown node|no object) \| status: 400 / 422": "what is wrong with a request is a 422",
-    r"^breakpoint: former \| body\.checkpoint\.checkpoint_ns: absent": "`checkpoint_ns` is always there",
-    r"^strategy interrupt: the thread \| body\.status: 'idle' / 'busy'": "the status follows from the runs",
-    r"^(strategy \w+|cancel): the thread \| body\.(error|interrupts): absent": "they are always there",
-    r"^cancel: again, wait=\d \| (status|body|header )": "Cancel: repeated",
-    r"^cancel: wait=1 \| (status: 200 / 204|body: )": "Cancel: wait=1",
+    r"state_schema\.title": "| the name of a state's schema | the graph's | LangGraph's own |",
+    r"(change the config|versions) \| .*config\.configurable: absent": "`config` does not show it | both stay |",
+    r"cancel what has succeeded \| status: 404 / 409": "| 404 | 409 `not_cancellable` with `run_status` |",
+    r"(metadata|messages\[1\])\.(langgraph_\w+|user_id|run_attempt): .* / absent": _ADDED,
+    r"config\.configurable\.(langgraph_\w+|__\w+): .* / absent": _ADDED,
+    r"config\.configurable\.user_id: '' / ": "`config.configurable.user_id` is the owner's.",
+    r"checkpoints\.(parent_)?checkpoint: absent": "`parent_checkpoint` are in the frames of `checkpoints`, too",
+    r"^stream: .* header location: .*cancel_on_disconnect": "leaving the stream it leads to cancels nothing",
+    r"^stream: .* header content-location: '/runs/<id>' / ": "a run without a thread names the thread that it got",
+    r"^stream: .* events: .*, 'end'\]$": "| last event | none: the connection closes | `end`,",
+    r"^human: copy \| body\.(status|values|interrupts|config\.configurable): ": "`values` and what the copy waits for",
+    r"^breakpoint: .*metadata\.(run_id|created_by|run_attempt|assistant_id): absent": "in its metadata the run that",
+    r"^breakpoint: (an unknown node|no object) \| status: 400 / 422": "what is wrong with it is a 422, not a 400",
+    r"^breakpoint: former \| body\.checkpoint\.checkpoint_ns: absent": "`checkpoint.checkpoint_ns` is in every state.",
+    r"^strategy interrupt: the thread \| body\.status: 'idle' / 'busy'": "The thread's status follows from its runs",
+    r"^(strategy \w+|cancel): the thread \| body\.(error|interrupts): absent": _ALWAYS_THERE,
+    r"^cancel: again, wait=\d \| (status|body|header )": "| repeated | 404 | the same answer again;",
+    r"^cancel: wait=1 \| (status: 200 / 204|body: )": "| accepted, `wait=1` | 200 `{}` | 204",
 }

@@ -71,6 +71,10 @@ def streams(server: Server) -> None:
     question = {"assistant_id": "chat", "input": {"messages": [{"role": "user", "content": "hi"}]}}
     for mode in ("messages", "messages-tuple"):
         server.ask(f"stream: {mode}", "POST", "/runs/stream", {**question, "stream_mode": mode})
+        calls = {**question, "assistant_id": "calling", "stream_mode": mode}
+        server.ask(f"stream: {mode}, of a tool call", "POST", "/runs/stream", calls)
+    beside = {"assistant_id": "parallel", "input": {"log": []}, "stream_mode": ["updates", "tasks"]}
+    server.ask("stream: parallel branches", "POST", "/runs/stream", beside)
     several = {"assistant_id": "slow", "input": {"n": 2}, "stream_mode": ["values", "updates", "custom"]}
     server.ask("stream: several", "POST", "/runs/stream", several)
     family = {"assistant_id": "parent", "input": {"log": ["in"]}, "stream_mode": "updates", "stream_subgraphs": True}
@@ -91,6 +95,8 @@ def errors(server: Server) -> None:
 def humans(server: Server) -> None:
     """A graph that waits for somebody."""
     thread = _thread(server)
+    asking = {"assistant_id": "hitl", "input": {"question": "q?"}, "stream_mode": ["values", "updates", "tasks"]}
+    server.ask("stream: human", "POST", "/runs/stream", asking)
     server.ask("human: asked", "POST", f"{thread}/runs/wait", {"assistant_id": "hitl", "input": {"question": "q?"}})
     server.ask("human: thread", "GET", thread)
     server.ask("human: state", "GET", f"{thread}/state?subgraphs=true")
@@ -162,6 +168,13 @@ def strategies(server: Server) -> None:
         server.ask(f"cancel: again, wait={wait}", "POST", f"{thread}/runs/{run}/cancel?wait={wait}")
     server.ask("cancel: an unknown run", "POST", f"{thread}/runs/{uuid4()}/cancel")
     server.ask("cancel: the thread", "GET", thread)
+    server.ask("cancel many: nothing", "POST", "/runs/cancel", {"thread_id": thread.rpartition("/")[2], "run_ids": []})
+    server.ask("cancel many: no such run", "POST", "/runs/cancel", {"status": "pending", "run_ids": [str(uuid4())]})
+    many = {
+        "thread_id": thread.rpartition("/")[2],
+        "run_ids": [server.ask("", "POST", f"{thread}/runs", long)["run_id"]],
+    }
+    server.ask("cancel many: one", "POST", "/runs/cancel", many)
 
 
 SCENARIOS: tuple[Callable[[Server], None], ...] = (

@@ -108,8 +108,8 @@ class NothingField(AnyField):
         self.instead = instead
 
     def to_internal_value(self, data: Any) -> None:
-        """Null has been dropped before; an empty list asks for nothing either."""
-        if data == []:
+        """Null has been dropped before; an empty list or object asks for nothing either."""
+        if data in ([], {}):
             return
         raise serializers.ValidationError(self.instead or self.error_messages["unsupported"])
 

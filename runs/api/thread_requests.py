@@ -160,7 +160,7 @@ class RootCheckpoint(StrictSerializer):
 
 def fork_of(asked: Mapping[str, Any], thread_id: UUID) -> UUID | None:
     """The checkpoint to go on from, which may be given in two ways."""
-    checkpoint = asked.get("checkpoint") or {}  # null where an empty list was sent for an unsupported option
+    checkpoint = asked.get("checkpoint") or {}  # null where something empty was sent for an unsupported option
     same_thread(thread_id, checkpoint)
     given = {asked.get("checkpoint_id"), checkpoint.get("checkpoint_id")} - {None}
     if len(given) > 1:

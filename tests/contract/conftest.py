@@ -14,10 +14,13 @@ from project.local.running import RunningServer, running_server
 from tests.contract.assistants import registrations
 from tests.contract.blocking import Blocking, event_loop
 
+#: Functions of this directory and the graphs of a LangGraph project are assistants beside each other.
+PROJECT = Path(__file__).parent.parent / "support" / "project" / "langgraph.json"
+
 
 @dataclass(frozen=True)
 class Gates:
-    """The files for which the assistant `steps` waits."""
+    """The files for which the assistants `steps` and `slow` wait."""
 
     directory: Path
 
@@ -30,7 +33,11 @@ class Gates:
 @pytest.fixture(scope="package")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """Up until the last of these tests; each test has threads of its own."""
-    environment = {"RUNYARD_ASSISTANTS": registrations(), "CORS_ALLOWED_ORIGINS": "*"}
+    environment = {
+        "RUNYARD_ASSISTANTS": registrations(),
+        "RUNYARD_CONFIG": str(PROJECT),
+        "CORS_ALLOWED_ORIGINS": "*",
+    }
     with running_server(tmp_path_factory.mktemp("live"), environment=environment) as server:
         yield server
 

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from project.local.running import RunningServer
+from tests.contract.answers import END, begun, shown, status, take, wait_for_status
 from tests.contract.assistants import registrations
 from tests.contract.conftest import Gates
 from tests.contract.proxy import CuttingProxy
-from tests.contract.test_python_streams import END, MODES, TWO_STEPS, begun, shown, status, take
-from tests.support.ledger import wait_until
+from tests.contract.test_python_streams import TWO_STEPS, in_the_middle
 from tests.support.server import ServerProcess
 
 pytestmark = pytest.mark.timeout(240)
@@ -38,17 +38,13 @@ def test_a_stream_goes_on_through_the_successor_of_its_web_process(
     """
     with CuttingProxy(old.url) as proxy:
         sdk = connect(proxy.url)
-        thread_id = sdk.threads.create()["thread_id"]
-        given = {"count": 2, "gates": str(gates.directory)}
-        stream = sdk.runs.stream(thread_id, "steps", input=given, stream_mode=MODES, on_disconnect="cancel")
-        gates.open(0)
-        early = take(stream, "values", {"log": ["0"]})
+        thread_id, stream, early = in_the_middle(sdk, gates)
         run_id = early[0].data["run_id"]
         getattr(old, how[:4])()
         proxy.lead_to(live.url)
         if how.endswith("meanwhile"):
             gates.open(1)
-            wait_until(lambda: status(sdk, thread_id, run_id) == "success", "the run to end")
+            wait_for_status(sdk, thread_id, run_id, "success")
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # the client says so when events may have been missed
             gates.open(1)

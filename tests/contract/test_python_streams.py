@@ -1,7 +1,7 @@
 """The official Python client, both of it, unmodified: streams, against a server with a real worker."""
 
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
@@ -9,9 +9,9 @@ import pytest
 from langgraph_sdk.errors import NotFoundError
 
 from project.local.running import RunningServer
+from tests.contract.answers import END, begun, shown, status, take, wait_for_status
 from tests.contract.conftest import Gates
 from tests.contract.proxy import CuttingProxy
-from tests.support.ledger import wait_until
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -24,32 +24,15 @@ TWO_STEPS = [
     ("updates", {"steps": {"log": ["0", "1"]}}),
     ("values", {"log": ["0", "1"]}),
 ]
-END = ("end", None)
 
 
-def shown(parts: Iterable[Any]) -> list[tuple[str, Any]]:
-    """What the parts of a stream say."""
-    return [(part.event, part.data) for part in parts]
-
-
-def take(stream: Any, event: str, data: Any) -> list[Any]:
-    """Read up to and including this part."""
-    parts = []
-    for part in stream:
-        parts.append(part)
-        if (part.event, part.data) == (event, data):
-            return parts
-    raise AssertionError(f"the stream ended after {shown(parts)}")
-
-
-def begun(run_id: str, attempt: int = 1) -> tuple[str, dict[str, Any]]:
-    """The first part of an attempt."""
-    return ("metadata", {"run_id": run_id, "attempt": attempt})
-
-
-def status(sdk: Any, thread_id: str, run_id: str) -> str:
-    """The run's status now."""
-    return str(sdk.runs.get(thread_id, run_id)["status"])
+def in_the_middle(sdk: Any, gates: Gates) -> tuple[str, Any, list[Any]]:
+    """A run that its client would cancel by leaving: thread, stream, and the parts up to the first of its two steps."""
+    thread_id = sdk.threads.create()["thread_id"]
+    given = {"count": 2, "gates": str(gates.directory)}
+    stream = sdk.runs.stream(thread_id, "steps", input=given, stream_mode=MODES, on_disconnect="cancel")
+    gates.open(0)
+    return thread_id, stream, take(stream, "values", {"log": ["0"]})
 
 
 def test_a_stream_shows_what_was_asked_for_and_ends(sdk: Any, thread_id: str) -> None:
@@ -154,7 +137,7 @@ def test_leaving_a_stream_cancels_the_run_or_not_as_was_asked(sdk: Any, gates: G
     gates.open(0)
     kept, cancelled = leave("continue"), leave("cancel")
 
-    wait_until(lambda: status(sdk, *cancelled) == "interrupted", "the run to be interrupted")
+    wait_for_status(sdk, *cancelled, "interrupted")
     assert sdk.runs.get(*cancelled)["cancelled_by"] == "system/disconnect"
     assert status(sdk, *kept) == "running"
     gates.open(1)
@@ -169,7 +152,7 @@ def test_a_joiner_who_asked_for_it_cancels_by_leaving(sdk: Any, thread_id: str, 
     take(stream, "values", {"log": ["0"]})
     stream.close()
 
-    wait_until(lambda: status(sdk, thread_id, run_id) == "interrupted", "the run to be interrupted")
+    wait_for_status(sdk, thread_id, run_id, "interrupted")
 
 
 def test_a_stream_goes_on_after_a_cut_as_if_nothing_had_happened(
@@ -177,11 +160,7 @@ def test_a_stream_goes_on_after_a_cut_as_if_nothing_had_happened(
 ) -> None:
     with CuttingProxy(live.url) as proxy:
         sdk = connect(proxy.url)
-        thread_id = sdk.threads.create()["thread_id"]
-        given = {"count": 2, "gates": str(gates.directory)}
-        stream = sdk.runs.stream(thread_id, "steps", input=given, stream_mode=MODES, on_disconnect="cancel")
-        gates.open(0)
-        early = take(stream, "values", {"log": ["0"]})
+        thread_id, stream, early = in_the_middle(sdk, gates)
         assert proxy.cut() >= 1
         gates.open(1)
         with warnings.catch_warnings():

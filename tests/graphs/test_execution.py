@@ -78,6 +78,24 @@ def test_a_graph_that_cannot_be_loaded(worker: WorkerProcess, graph: str, why: s
     assert execute("echo", {"text": "hi"}).status == RunStatus.SUCCESS
 
 
+def test_a_step_that_cannot_be_stored(worker: WorkerProcess) -> None:
+    """The run fails and says why; the state is as before that step, and the thread goes on with its next run."""
+    run = execute("unstorable_step", {"text": "in"})
+    assert run.status == RunStatus.ERROR
+    assert "lock" in (run.error or {})["message"]
+    assert state_of(run).values == {"text": "in", "log": []}
+    assert execute("echo", {"text": "hi"}, run.thread).status == RunStatus.SUCCESS
+
+
+def test_a_former_failure_is_not_one_of_the_next_run(worker: WorkerProcess) -> None:
+    """Although the state still has what the failed run left."""
+    failed = execute("boom", {"msg": "kaput"})
+    run = execute("echo", {"text": "hi"}, failed.thread)
+    thread = Thread.objects.get(pk=run.thread_id)
+    assert (run.status, run.error, thread.status, thread.error) == (RunStatus.SUCCESS, None, ThreadStatus.IDLE, None)
+    assert state_of(run).values["log"] == ["echo hi"]
+
+
 def test_a_human_is_asked(worker: WorkerProcess) -> None:
     """The run succeeds, the thread waits, the answer continues it."""
     run = execute("hitl", {"question": "yes?"})
@@ -144,6 +162,17 @@ def test_fork(worker: WorkerProcess) -> None:
     forked = execute("slow", thread=run.thread, checkpoint_id=str(former.pk), command={"update": {"tag": "B"}})
     assert forked.error is None
     assert state_of(forked).values["log"] == ["A:0", "B:1", "B:2"]
+
+
+def test_a_fork_that_fails(worker: WorkerProcess) -> None:
+    """What was there before is still there, to be gone on from."""
+    first = execute("slow", {"n": 2, "tag": "A"})
+    before = state_of(first)
+    former = str(first.checkpoints.get(values__log=["A:0"]).pk)
+    failed = execute("boom", {"msg": "kaput"}, first.thread, checkpoint_id=former)
+    assert (failed.status, failed.base_id) == (RunStatus.ERROR, before.pk)
+    again = execute("slow", {"tag": "B"}, first.thread, checkpoint_id=str(before.pk))
+    assert state_of(again).values["log"] == ["A:0", "A:1", "B:2"]
 
 
 def test_context(worker: WorkerProcess) -> None:

@@ -29,10 +29,9 @@ def stage(
     from runs.assistants import registry
     from tests.support.assistants import ASSISTANTS
 
-    names = {name: f"tests.support.assistants:{name}" for name in ASSISTANTS}
     with pytest.MonkeyPatch.context() as patch, django_db_blocker.unblock():
         patch.setenv(VARIABLE, str(tmp_path_factory.mktemp("ledger")))
-        with override_settings(RUNS={**settings.RUNS, "ASSISTANTS": names}):
+        with override_settings(RUNS={**settings.RUNS, "ASSISTANTS": ASSISTANTS}):
             registry.forget()
             empty_queue()
             yield

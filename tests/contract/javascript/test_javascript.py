@@ -45,4 +45,4 @@ def test_the_javascript_client(file: str, live: RunningServer) -> None:
 
 
 def test_there_are_files_to_run() -> None:
-    assert FILES == ["client.test.mjs", "use-stream.test.mjs"]
+    assert FILES == ["client.test.mjs", "graphs.test.mjs", "use-stream-graphs.test.mjs", "use-stream.test.mjs"]

@@ -232,3 +232,30 @@ enlarging = (
     .add_edge("enlarge", "work")
     .compile()
 )
+
+
+def stubborn(state: Log, config: RunnableConfig) -> dict[str, Any]:
+    """When it is interrupted it tidies up until its gate is open, and then answers as if nothing had happened."""
+    with _present(config, "work") as run:
+        try:
+            _wait(run, f"{run}-never")
+        except BaseException:
+            note(run, 0, "tidying up")
+            _wait(run, run)
+    return {"log": [f"{state.get('tag', '')}:late"]}
+
+
+async def astubborn(state: Log, config: RunnableConfig) -> dict[str, Any]:
+    """The same, awaiting."""
+    with _present(config, "work") as run:
+        try:
+            await asyncio.Event().wait()
+        except BaseException:
+            note(run, 0, "tidying up")
+            while not gate_is_open(run):
+                await asyncio.sleep(BEAT_SECONDS)
+    return {"log": [f"{state.get('tag', '')}:late"]}
+
+
+stubborn_graph = _sequence(("first", first), ("work", stubborn)).compile()
+async_stubborn_graph = _sequence(("first", first), ("work", astubborn)).compile()

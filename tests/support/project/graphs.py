@@ -2,15 +2,23 @@
 
 import asyncio
 import operator
+import threading
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
 from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
-from langchain_core.messages import AIMessage, AnyMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, AnyMessage
+from langchain_core.messages.tool import tool_call_chunk
+from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.runnables import RunnableConfig
 from langgraph.config import get_stream_writer
 from langgraph.graph import END, START, StateGraph, add_messages
 from langgraph.runtime import Runtime
 from langgraph.types import interrupt
+
+#: How often `slow` looks whether there is a file named like its step, if it was given the directory `gates`.
+LOOK_SECONDS = 0.01
 
 
 class Echo(TypedDict, total=False):
@@ -38,10 +46,29 @@ async def _answer(state: Chat) -> dict[str, Any]:
 chat = StateGraph(Chat).add_node("model", _answer).add_edge(START, "model").add_edge("model", END).compile()
 
 
+class _Calling(GenericFakeChatModel):
+    """Calls a tool, and says so bit by bit."""
+
+    def _stream(self, *args: Any, **options: Any) -> Iterator[ChatGenerationChunk]:
+        name, key = "write", "call-1"
+        for part in ('{"path":', ' "a', '.txt"}'):
+            calls = [tool_call_chunk(name=name, args=part, id=key, index=0)]
+            yield ChatGenerationChunk(message=AIMessageChunk("", id="answer", tool_call_chunks=calls))
+            name = key = None
+
+
+async def _call(state: Chat) -> dict[str, Any]:
+    return {"messages": [await _Calling(messages=iter(())).ainvoke(state["messages"])]}
+
+
+calling = StateGraph(Chat).add_node("model", _call).add_edge(START, "model").compile()
+
+
 class Slow(TypedDict, total=False):
     n: int
     delay: float
     tag: str
+    gates: str
     log: Annotated[list[str], operator.add]
 
 
@@ -49,6 +76,8 @@ async def _step(state: Slow) -> dict[str, Any]:
     done = len(state.get("log", []))
     get_stream_writer()({"step": done, "tag": state.get("tag", "")})
     await asyncio.sleep(state.get("delay", 0.0))
+    while "gates" in state and not Path(state["gates"], str(done)).exists():
+        await asyncio.sleep(LOOK_SECONDS)
     return {"log": [f"{state.get('tag', '')}:{done}"]}
 
 
@@ -68,6 +97,12 @@ def _explode(state: Boom) -> dict[str, Any]:
 
 
 boom = StateGraph(Boom).add_node("explode", _explode).add_edge(START, "explode").compile()
+
+
+#: No checkpoint can hold what its node leaves.
+unstorable_step = (
+    StateGraph(Echo).add_node("leave", lambda state: {"log": [threading.Lock()]}).add_edge(START, "leave").compile()
+)
 
 
 class Question(TypedDict, total=False):

@@ -1,51 +1,21 @@
-"""Graphs over HTTP, with LangGraph's own clients: nothing but the address differs."""
+"""What graphs show and keep, with both official Python clients: the frames of every mode, states, forks, copies."""
 
-from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from langgraph.pregel.remote import RemoteGraph
-from langgraph_sdk import get_sync_client
 from langgraph_sdk.errors import ConflictError, NotFoundError, UnprocessableEntityError
 
-from project.local.running import RunningServer, running_server
+from tests.contract.answers import between
+from tests.support.ledger import wait_until
 
-PROJECT = Path(__file__).parent.parent / "support" / "project" / "langgraph.json"
-
-
-@pytest.fixture(scope="module")
-def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    """As `make up` starts it, with the project's graphs."""
-    environment = {"RUNYARD_CONFIG": str(PROJECT)}
-    with running_server(tmp_path_factory.mktemp("live"), environment=environment) as server:
-        yield server
-
-
-@pytest.fixture
-def sdk(live: RunningServer) -> Iterator[Any]:
-    """The client of the one who has the key."""
-    with get_sync_client(url=live.url, api_key=live.api_key) as client:
-        yield client
-
-
-@pytest.fixture
-def thread_id(sdk: Any) -> str:
-    """A new thread."""
-    return str(sdk.threads.create()["thread_id"])
+pytestmark = pytest.mark.timeout(180)
 
 
 def stream(sdk: Any, thread_id: str, graph: str, given: Any, **options: Any) -> list[tuple[str, Any]]:
     """Every frame but `metadata` and `end`."""
-    parts = sdk.runs.stream(thread_id, graph, input=given, **options)
-    return [(part.event, part.data) for part in parts if part.event not in ("metadata", "end")]
-
-
-def test_wait(sdk: Any, thread_id: str) -> None:
-    """The final values."""
-    assert sdk.runs.wait(thread_id, "echo", input={"text": "hi"}) == {"text": "hi", "log": ["echo hi"]}
+    return between(sdk.runs.stream(thread_id, graph, input=given, **options))
 
 
 def test_values_updates_custom(sdk: Any, thread_id: str) -> None:
@@ -76,6 +46,19 @@ def test_messages_tuple(sdk: Any, thread_id: str) -> None:
     assert chunks[-1]["chunk_position"] == "last"
 
 
+def test_tool_calls(sdk: Any, thread_id: str) -> None:
+    """Bit by bit as the model says them, none left out and none put together; the state has the whole."""
+    frames = stream(sdk, thread_id, "calling", QUESTION, stream_mode="messages-tuple")
+    calls = [call for _, data in frames for call in data[0]["tool_call_chunks"]]
+    assert [(call["name"], call["args"], call["id"], call["index"]) for call in calls] == [
+        ("write", '{"path":', "call-1", 0),
+        (None, ' "a', None, 0),
+        (None, '.txt"}', None, 0),
+    ]
+    (call,) = sdk.threads.get_state(thread_id)["values"]["messages"][-1]["tool_calls"]
+    assert (call["name"], call["args"], call["id"]) == ("write", {"path": "a.txt"}, "call-1")
+
+
 def test_messages(sdk: Any, thread_id: str) -> None:
     """The message as far as it is, each time."""
     frames = stream(sdk, thread_id, "chat", QUESTION, stream_mode="messages")
@@ -103,9 +86,9 @@ def test_tasks_checkpoints_debug(sdk: Any, thread_id: str) -> None:
 def test_events(sdk: Any, thread_id: str) -> None:
     """LangChain's events, and the other modes beside them."""
     frames = stream(sdk, thread_id, "chat", QUESTION, stream_mode=["events", "values"])
-    names = [data["event"] for event, data in frames if event == "events"]
-    assert names[0] == "on_chain_start"
-    assert "on_chat_model_stream" in names
+    events = [data for event, data in frames if event == "events"]
+    assert (events[0]["event"], events[0]["name"]) == ("on_chain_start", "chat")
+    assert "on_chat_model_stream" in [one["event"] for one in events]
     assert [data for event, data in frames if event == "values"][-1]["messages"][-1]["content"] == "one two three"
 
 
@@ -114,28 +97,6 @@ def test_subgraphs(sdk: Any, thread_id: str) -> None:
     frames = stream(sdk, thread_id, "parent", {"log": []}, stream_mode="updates", stream_subgraphs=True)
     assert [event.split(":")[0] for event, _ in frames] == ["updates", "updates|child", "updates"]
     assert frames[1][1] == {"inner": {"inner": ["child"]}}
-
-
-def test_error(sdk: Any, thread_id: str) -> None:
-    """The last frame says what was raised."""
-    assert stream(sdk, thread_id, "boom", {"msg": "kaput"})[-1][0] == "error"
-    with pytest.raises(Exception, match="ValueError: kaput"):
-        sdk.runs.wait(thread_id, "boom", input={"msg": "kaput"})
-
-
-def test_human_in_the_loop(sdk: Any, thread_id: str) -> None:
-    """The question is in the stream, in the thread and in its state; the answer goes on."""
-    frames = stream(sdk, thread_id, "hitl", {"question": "yes?"}, stream_mode=["values", "updates"])
-    (asked,) = [data["__interrupt__"] for event, data in frames if event == "updates"]
-    assert asked[0]["value"] == {"question": "yes?"}
-    assert frames[-1][1]["__interrupt__"] == asked
-    thread = sdk.threads.get(thread_id)
-    assert thread["status"] == "interrupted"
-    assert [one["value"] for one in thread["interrupts"].values().__iter__().__next__()] == [{"question": "yes?"}]
-    state = sdk.threads.get_state(thread_id)
-    assert (state["next"], state["tasks"][0]["interrupts"][0]["id"]) == (["ask"], asked[0]["id"])
-    answered = sdk.runs.wait(thread_id, "hitl", command={"resume": {asked[0]["id"]: "yes!"}})
-    assert answered == {"question": "yes?", "answer": "yes!"}
 
 
 def test_state_history_and_fork(sdk: Any, thread_id: str) -> None:
@@ -216,21 +177,5 @@ def test_deleted_id_starts_empty(sdk: Any, thread_id: str) -> None:
             return sdk.threads.create(thread_id=thread_id)
         return None
 
-    from tests.support.ledger import wait_until
-
     wait_until(again, "the former thread to be gone")
     assert sdk.runs.wait(thread_id, "echo", input={"text": "new"})["log"] == ["echo new"]
-
-
-def test_remote_graph(sdk: Any, thread_id: str) -> None:
-    """LangGraph's own stand-in for a graph elsewhere."""
-    remote = RemoteGraph("slow", sync_client=sdk)
-    config: Any = {"configurable": {"thread_id": thread_id}}
-    assert remote.invoke({"n": 1, "tag": "R"}, config)["log"] == ["R:0"]
-    assert list(remote.stream({"n": 2, "tag": "R"}, config, stream_mode="updates")) == [{"step": {"log": ["R:1"]}}]
-    assert remote.get_state(config).values["log"] == ["R:0", "R:1"]
-    remote.update_state(config, {"log": ["by hand"]}, as_node="step")
-    assert [state.values.get("log") for state in remote.get_state_history(config)][:2] == [
-        ["R:0", "R:1", "by hand"],
-        ["R:0", "R:1"],
-    ]

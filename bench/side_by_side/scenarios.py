@@ -1,10 +1,11 @@
 """What is asked of both servers. Each scenario uses threads and assistants of its own."""
 
+import time
 from collections.abc import Callable
 from typing import Any
 from uuid import NAMESPACE_X500, uuid4, uuid5
 
-from bench.side_by_side.client import Server
+from bench.side_by_side.client import PATIENCE_SECONDS, Server
 
 #: LangGraph derives the ids of graphs' own assistants in this namespace, which is that of X.500 names plus two.
 _GRAPHS = type(NAMESPACE_X500)("6ba7b821-9dad-11d1-80b4-00c04fd430c8")
@@ -13,6 +14,14 @@ MODES = ["values", "updates", "custom", "tasks", "checkpoints", "debug"]
 
 def _thread(server: Server) -> str:
     return f"/threads/{server.ask('', 'POST', '/threads', {})['thread_id']}"
+
+
+def _wait_for_a_step(server: Server, thread: str) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not server.ask("", "GET", f"{thread}/state")["values"].get("log"):
+        if time.monotonic() > deadline:
+            raise SystemExit(f"{server.url}: no step of a run has ended")
+        time.sleep(0.05)
 
 
 def assistants(server: Server) -> None:
@@ -127,6 +136,51 @@ def breakpoints(server: Server) -> None:
     server.ask("breakpoint: former", "GET", f"{thread}/state/{states[2]['checkpoint_id']}")
 
 
+def subgraphs(server: Server) -> None:
+    """What a subgraph holds, before, while and after it waits."""
+    for graph in ("asking_parent", "nested"):
+        name, thread = f"subgraph of {graph}", _thread(server)
+        body = {"assistant_id": graph, "input": {"log": ["in"]}}
+        server.ask(f"{name}: stop", "POST", f"{thread}/runs/wait", {**body, "interrupt_before": "*"})
+        server.ask(f"{name}: not begun", "GET", f"{thread}/state?subgraphs=true")
+        server.ask("", "POST", f"{thread}/runs/wait", body)
+        state = server.ask(f"{name}: state", "GET", f"{thread}/state")
+        server.ask(f"{name}: with subgraphs", "GET", f"{thread}/state?subgraphs=true")
+        place = state["tasks"][0]["checkpoint"]
+        _look_inside(server, name, thread, place)
+        server.ask(f"{name}: answer", "POST", f"{thread}/runs/wait", {"assistant_id": graph, "command": {"resume": 1}})
+        _look_inside(server, f"{name}, answered", thread, place)
+
+
+def _look_inside(server: Server, name: str, thread: str, place: Any) -> None:
+    server.ask(f"{name}: by namespace", "POST", f"{thread}/state/checkpoint", {"checkpoint": place})
+    every = {"checkpoint": place, "subgraphs": True}
+    server.ask(f"{name}: by namespace, all", "POST", f"{thread}/state/checkpoint", every)
+    states = server.ask(f"{name}: history", "POST", f"{thread}/history", {"limit": 9, "checkpoint": place})
+    former = {"checkpoint": states[1]["checkpoint"]}
+    server.ask(f"{name}: former", "POST", f"{thread}/state/checkpoint", former)
+    before = {"configurable": {"checkpoint_id": states[0]["checkpoint_id"]}}
+    earlier = {"limit": 1, "checkpoint": place, "before": before}
+    server.ask(f"{name}: before", "POST", f"{thread}/history", earlier)
+    server.ask(f"{name}: no such place", "POST", f"{thread}/history", {"checkpoint": {"checkpoint_ns": "nobody:1"}})
+
+
+def supersteps(server: Server) -> None:
+    """A thread that begins with what it was elsewhere."""
+    steps = [
+        {"updates": [{"values": {"n": 3, "tag": "A"}, "as_node": "__input__"}]},
+        {"updates": [{"values": {"log": ["A:0"]}, "as_node": "step"}]},
+    ]
+    asked = {"metadata": {"graph_id": "slow"}, "supersteps": steps}
+    thread = f"/threads/{server.ask('supersteps: create', 'POST', '/threads', asked)['thread_id']}"
+    server.ask("supersteps: state", "GET", f"{thread}/state")
+    server.ask("supersteps: history", "POST", f"{thread}/history", {"limit": 9})
+    server.ask("supersteps: go on", "POST", f"{thread}/runs/wait", {"assistant_id": "slow"})
+    wrong = {**asked, "supersteps": [{"updates": [{"values": {}, "as_node": "nobody"}]}]}
+    server.ask("supersteps: an unknown node", "POST", "/threads", wrong)
+    server.ask("supersteps: no graph", "POST", "/threads", {"supersteps": steps})
+
+
 def threads(server: Server) -> None:
     """Create, change, search."""
     mark = {"mark": str(uuid4())}
@@ -157,11 +211,13 @@ def strategies(server: Server) -> None:
         thread = _thread(server)
         first = server.ask("", "POST", f"{thread}/runs", long)
         server.ask(f"strategy {strategy}: create", "POST", f"{thread}/runs", {**short, "multitask_strategy": strategy})
-        server.ask(f"strategy {strategy}: the thread", "GET", f"{thread}?include=ttl")
+        wanted = {"ids": [thread.rpartition("/")[2]], "select": ["thread_id", "status"]}
+        server.ask(f"strategy {strategy}: the thread", "POST", "/threads/search", wanted)
         server.ask("", "POST", f"{thread}/runs/{first['run_id']}/cancel?wait=1")
     thread = _thread(server)
     for wait in (0, 1):
         run = server.ask("", "POST", f"{thread}/runs", long)["run_id"]
+        _wait_for_a_step(server, thread)
         server.ask(f"cancel: wait={wait}", "POST", f"{thread}/runs/{run}/cancel?wait={wait}")
         server.ask("", "GET", f"{thread}/runs/{run}/join")
         server.ask(f"cancel: the run, wait={wait}", "GET", f"{thread}/runs/{run}")
@@ -185,5 +241,7 @@ SCENARIOS: tuple[Callable[[Server], None], ...] = (
     errors,
     humans,
     breakpoints,
+    subgraphs,
+    supersteps,
     strategies,
 )

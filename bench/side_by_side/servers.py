@@ -17,7 +17,7 @@ from project.local.running import running_server
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = ROOT / "tests/support/project"
 #: What is compared; LangGraph's server does not start if one graph cannot be loaded, and some are there to be broken.
-_GRAPHS = ("echo", "chat", "calling", "slow", "boom", "hitl", "parent", "parallel", "ctx")
+_GRAPHS = ("echo", "chat", "calling", "slow", "boom", "hitl", "parent", "asking_parent", "nested", "parallel", "ctx")
 START_SECONDS = 120.0
 
 

@@ -72,13 +72,14 @@ def _contents(
     live: bool,
     inside: SubgraphStates | None,
 ) -> dict[str, Any]:
+    asked = row.interrupts.values() if live else [task["interrupts"] for task in tasks]
     return {
         "values": row.live_values if live and row.live_values is not None else row.values,
         "next": row.next if live else [task["name"] for task in tasks],
         "tasks": [_with_subgraph(thread_id, task, inside) for task in tasks],
         "metadata": row.metadata,
         "created_at": present_time(row.created_at),
-        "interrupts": [item for items in row.interrupts.values() for item in items],
+        "interrupts": [item for items in asked for item in items],
     }
 
 

@@ -99,6 +99,21 @@ def test_subgraphs(sdk: Any, thread_id: str) -> None:
     assert frames[1][1] == {"inner": {"inner": ["child"]}}
 
 
+def test_namespaced_frames(sdk: Any, thread_id: str) -> None:
+    """In every mode; without `stream_subgraphs` the root graph's alone."""
+    modes = ["values", "updates", "messages-tuple", "tasks", "checkpoints", "debug"]
+    given: Any = {"messages": [{"role": "user", "content": "hi"}]}
+    bare = stream(sdk, thread_id, "talk", given, stream_mode=modes)
+    assert {event for event, _ in bare} == {"values", "updates", "messages", "tasks", "checkpoints", "debug"}
+    whole = stream(sdk, thread_id, "talk", given, stream_mode=modes, stream_subgraphs=True)
+    inside = [event.split("|") for event, _ in whole if "|" in event]
+    assert {event for event, _ in inside} == {"values", "updates", "messages", "tasks", "checkpoints", "debug"}
+    assert len({namespace for _, namespace in inside}) == 1
+    assert inside[0][1].startswith("child:")
+    (answer,) = [data[0] for event, data in whole if event.startswith("messages|")]
+    assert answer["content"] == "large of 3"
+
+
 def test_state_history_and_fork(sdk: Any, thread_id: str) -> None:
     """As LangGraph's: newest first, and any of them can be gone on from."""
     sdk.runs.wait(thread_id, "slow", input={"n": 2, "tag": "A"})
@@ -109,6 +124,25 @@ def test_state_history_and_fork(sdk: Any, thread_id: str) -> None:
     forked = sdk.runs.wait(thread_id, "slow", checkpoint_id=history[1]["checkpoint"]["checkpoint_id"])
     assert forked["log"] == ["A:0", "A:1"]
     assert len(sdk.threads.get_history(thread_id)) == 5
+
+
+def test_fork_by_reference(sdk: Any, thread_id: str) -> None:
+    """A checkpoint as an answer names it is as good as its id."""
+    sdk.runs.wait(thread_id, "slow", input={"n": 3, "tag": "A"})
+    former = next(state for state in sdk.threads.get_history(thread_id) if state["values"]["log"] == ["A:0"])
+    forked = sdk.runs.wait(thread_id, "slow", command={"update": {"tag": "B"}}, checkpoint=former["checkpoint"])
+    assert forked["log"] == ["A:0", "B:1", "B:2"]
+
+
+def test_search_by_values(sdk: Any) -> None:
+    """Of what graphs hold, with only what was asked for, in the order that was asked for."""
+    mark = str(uuid4())
+    made = [str(sdk.threads.create()["thread_id"]) for _ in range(3)]
+    for number, thread_id in enumerate(made):
+        sdk.runs.wait(thread_id, "echo", input={"text": mark if number else "other"})
+    found = sdk.threads.search(values={"text": mark}, select=["thread_id"], sort_by="created_at", sort_order="asc")
+    assert found == [{"thread_id": made[1]}, {"thread_id": made[2]}]
+    assert sdk.threads.count(values={"text": mark}) == 2
 
 
 def test_update_state(sdk: Any, thread_id: str) -> None:
@@ -131,6 +165,7 @@ def test_supersteps(sdk: Any) -> None:
     """A thread begins with the state that it had elsewhere, step by step, and goes on from there."""
     steps = [
         {"updates": [{"values": {"n": 3, "tag": "A"}, "as_node": "__input__"}]},
+        {"updates": [{"values": {"n": 3, "tag": "A"}, "as_node": "__start__"}]},
         {"updates": [{"values": {"log": ["A:0"]}, "as_node": "step"}]},
         {"updates": [{"values": None, "command": {"update": {"log": ["A:1"]}}, "as_node": "step"}]},
     ]
@@ -138,8 +173,8 @@ def test_supersteps(sdk: Any) -> None:
     assert (thread["status"], thread["values"]["log"]) == ("interrupted", ["A:0", "A:1"])
     thread_id = thread["thread_id"]
     history = sdk.threads.get_history(thread_id)
-    assert [state["values"].get("log") for state in history] == [["A:0", "A:1"], ["A:0"], []]
-    assert [state["metadata"]["source"] for state in history] == ["update", "update", "input"]
+    assert [state["values"].get("log") for state in history] == [["A:0", "A:1"], ["A:0"], [], []]
+    assert [state["metadata"]["source"] for state in history] == ["update", "update", "update", "input"]
     assert sdk.runs.list(thread_id) == []
     assert sdk.runs.wait(thread_id, "slow", input=None)["log"] == ["A:0", "A:1", "A:2"]
 

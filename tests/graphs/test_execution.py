@@ -147,6 +147,14 @@ def test_the_recursion_limit(worker: WorkerProcess) -> None:
     assert len(state_of(run).values["log"]) == 3
 
 
+def test_metadata_of_a_run_does_not_replace_what_a_checkpoint_says(worker: WorkerProcess) -> None:
+    """It stands beside it."""
+    run = make_run(make_thread(), assistant="echo", kwargs={"input": {}}, metadata={"step": "mine", "mine": 1})
+    wait_until_settled(run.pk)
+    head = state_of(run)
+    assert (head.step, head.metadata["step"], head.metadata["source"], head.metadata["mine"]) == (1, 1, "loop", 1)
+
+
 @pytest.mark.parametrize("durability", ["sync", "async", "exit"])
 def test_durability(worker: WorkerProcess, durability: str) -> None:
     """The result is the same; how many steps are in the history is not."""

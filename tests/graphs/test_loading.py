@@ -39,6 +39,7 @@ def invoke(graph_id: str, given: Any, **config: Any) -> Any:
         ("sync_factory", ["sync ada"]),
         ("async_factory", ["async"]),
         ("managed_factory", ["managed"]),
+        ("plainly_managed_factory", ["plainly managed"]),
         ("runtime_factory", ["threads.create_run from langgraph.json"]),
     ],
 )
@@ -48,9 +49,10 @@ def test_every_kind_of_target(name: str, log: list[str]) -> None:
     assert invoke(name, given, name="ada")["log"] == log
 
 
-def test_what_a_factory_opened_is_closed() -> None:
+@pytest.mark.parametrize("name", ["managed_factory", "plainly_managed_factory"])
+def test_what_a_factory_opened_is_closed(name: str) -> None:
     """A context manager is left when the graph is done."""
-    invoke("managed_factory", {"log": []})
+    invoke(name, {"log": []})
     assert sys.modules[_file_module("factories")].OPENED[-2:] == ["open", "closed"]
 
 
@@ -122,6 +124,31 @@ def test_env_file_does_not_win_over_the_environment(tmp_path: Path) -> None:
         [sys.executable, "-c", code], env={"FROM_BOTH": "operator"}, capture_output=True, text=True, check=True
     )
     assert shown.stdout == "file operator\n"
+
+
+def test_dependencies(tmp_path: Path) -> None:
+    """Directories that are named are searched for modules, before that of the langgraph.json; so are their `src`."""
+    for place, module in (("lib", "near"), ("lib/src", "far"), (".", "here")):
+        (tmp_path / place).mkdir(parents=True, exist_ok=True)
+        (tmp_path / place / f"{module}_{tmp_path.name}.py".replace("-", "_")).write_text(f"FOUND = {module!r}")
+    names = [f"{module}_{tmp_path.name}".replace("-", "_") for module in ("near", "far", "here")]
+    imports = "\n".join(f"import {name}" for name in names)
+    (tmp_path / "agent.py").write_text(f"{imports}\ngraph = [{', '.join(f'{name}.FOUND' for name in names)}]")
+    content = {"graphs": {"a": "./agent.py:graph"}, "dependencies": ["./lib", "a-package-that-is-installed"]}
+    (tmp_path / "langgraph.json").write_text(json.dumps(content))
+    before = list(sys.path)
+    try:
+        assert load(read_project(tmp_path / "langgraph.json").graphs["a"]) == ["near", "far", "here"]
+    finally:
+        sys.path[:] = before
+
+
+def test_description_of_subgraphs_in_subgraphs() -> None:
+    """Each by its namespace; the drawing opens as many levels as it is asked for."""
+    described = describe_graph(read_project(PROJECT).graphs["nested"])
+    assert set(described.subgraphs) == {"middle", "middle|leaf"}
+    depths = [{node["id"] for node in described.drawing(level)["nodes"]} for level in (False, 1, True)]
+    assert ["middle" in depths[0], "middle:leaf" in depths[1], "middle:leaf:ask" in depths[2]] == [True, True, True]
 
 
 def test_description() -> None:

@@ -169,8 +169,8 @@ def test_an_answer_by_value_is_not_given_twice(worker: WorkerProcess, faults: tu
 def test_an_answer_by_value_is_not_lost(worker: WorkerProcess) -> None:
     """A node that is killed while it works with its answer gets it again."""
     thread = make_thread()
-    execute("holding", thread, input={"tag": "1"})
-    run = begin("holding", thread, "hold", command={"resume": "a"})
+    execute("asking_once", thread, input={"tag": "1"})
+    run = begin("asking_once", thread, "hold", command={"resume": "a"})
     kill(run, "hold")
     run = finished(run)
     assert (run.attempt, count(run, "start hold")) == (2, 2)
@@ -180,9 +180,9 @@ def test_an_answer_by_value_is_not_lost(worker: WorkerProcess) -> None:
 def test_an_answer_by_value_is_lost_if_it_is_never_read_again(worker: WorkerProcess) -> None:
     """Negative control: the run ends with the question open again."""
     thread = make_thread()
-    execute("holding", thread, input={"tag": "1"})
+    execute("asking_once", thread, input={"tag": "1"})
     with worker.not_consuming(), WorkerProcess(concurrency=1, faults=("answer_forgotten",)):
-        run = begin("holding", thread, "hold", command={"resume": "a"})
+        run = begin("asking_once", thread, "hold", command={"resume": "a"})
         os.kill(wait_for_entry(run.pk, "start hold").pid, signal.SIGKILL)
         finished(run)
     assert "answers" not in values_of(thread) or values_of(thread)["answers"] == []

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from django.db import connection
+from django.db import connection, connections
 
 from runs.actors import Actor
 from runs.assistants.graphs.project import GraphProject
@@ -111,7 +111,7 @@ def test_what_is_stored_for_a_time(db: None, tag: str) -> None:
         assert [item.key for item in store.search(("any", tag))] == ["not yet"]
         assert store.get(("any", tag), "over") is None
     finally:
-        scribe.do(connection.close)
+        scribe.do(connections.close_all)  # those of its thread
     assert remove_expired_items() == 1
     assert stored(tag) == ["not yet"]
     assert remove_expired_items() == 0

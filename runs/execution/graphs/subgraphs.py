@@ -107,7 +107,7 @@ def stored_tuple(
     """A checkpoint as it will be read once it is stored."""
     configurable = config["configurable"]
     namespace, parent = configurable.get("checkpoint_ns", ""), configurable.get("checkpoint_id")
-    merged: Any = {**metadata, **(config.get("metadata") or {})}
+    merged: Any = {**(config.get("metadata") or {}), **metadata}
     reference = {"thread_id": thread_id, "checkpoint_ns": namespace}
     return CheckpointTuple(
         {"configurable": {**reference, "checkpoint_id": checkpoint["id"]}},

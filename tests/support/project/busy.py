@@ -190,7 +190,7 @@ asking_inside = (
 
 
 #: Asks, and takes time once it has its answer.
-holding = StateGraph(Asking).add_node("hold", hold).add_edge(START, "hold").compile()
+asking_once = StateGraph(Asking).add_node("hold", hold).add_edge(START, "hold").compile()
 
 
 def append(log: list[str], writes: Sequence[list[str]]) -> list[str]:

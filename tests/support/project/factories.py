@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 from graphs import Log
@@ -32,6 +32,14 @@ async def managed_factory(config: RunnableConfig) -> AsyncIterator[Any]:
     """Opens something, and closes it afterwards."""
     OPENED.append("open")
     yield _says("managed").compile()
+    OPENED.append("closed")
+
+
+@contextlib.contextmanager
+def plainly_managed_factory() -> Iterator[Any]:
+    """The same without an event loop."""
+    OPENED.append("open")
+    yield _says("plainly managed")
     OPENED.append("closed")
 
 

@@ -37,7 +37,8 @@ def link(db: None, engines: SessionEngines) -> Iterator[SwallowingProxy]:
 def stack(link: SwallowingProxy) -> Iterator[Stack]:
     """Two workers, a scheduler and a web process behind the link."""
     empty_queue()
-    with Stack(workers=2, webs=1, REDIS_URL=link.url, CELERY_BROKER_URL=link.url) as stack:
+    faults = ("mortal", "attentive")
+    with Stack(workers=2, webs=1, faults=faults, REDIS_URL=link.url, CELERY_BROKER_URL=link.url) as stack:
         yield stack
 
 

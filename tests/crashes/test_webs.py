@@ -4,6 +4,7 @@ import json
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from functools import partial
 from http.client import HTTPException
 from typing import Any
 
@@ -16,6 +17,7 @@ from tests.support import crash_points
 from tests.support.factories import make_actor, make_thread
 from tests.support.ledger import wait_until
 from tests.support.scale import rounds
+from tests.support.server import ServerProcess
 from tests.support.stack import Stack
 from tests.support.stage import empty_queue, messages, wait_for_status
 
@@ -26,9 +28,9 @@ PATIENCE_SECONDS = 60.0
 
 @pytest.fixture(scope="module")
 def stack(db: None) -> Iterator[Stack]:
-    """One of each."""
+    """Two web processes: one dies, and while it is started again the other one is asked."""
     empty_queue()
-    with Stack(workers=1, webs=1) as stack:
+    with Stack(workers=1, webs=2) as stack:
         yield stack
         crash_points.disarm()
 
@@ -56,18 +58,27 @@ def test_killed_between_commit_and_publish(stack: Stack, key: str) -> None:
     """The client has no answer; asked again under its key, the server names the run that it had accepted."""
     for number in range(rounds(50)):
         thread = make_thread()
-        create = {"assistant_id": "payer"}
+        doomed, other = (stack.webs[(number + which) % 2] for which in range(2))
+        doomed.wait_until_ready()
+        path, create = f"/threads/{thread.pk}/runs", {"assistant_id": "payer"}
         sent = {"Idempotency-Key": f"create {number}"}
         wait_for_death = crash_points.arm("between commit and publish")
-        assert post(f"{stack.webs[0].url}/threads/{thread.pk}/runs", key, create, **sent) is None
+        assert post(doomed.url + path, key, create, **sent) is None
         wait_for_death()
         succeeded = Run.objects.filter(thread=thread, status=RunStatus.SUCCESS, leased=False)
         run = wait_until(succeeded.first, "the run to succeed", PATIENCE_SECONDS)
         assert (run.attempt, Run.objects.filter(thread=thread).count()) == (1, 1)
-        wait_until(lambda: not stack.webs[0].is_running, "the web process to be dead")
-        stack.mend()
-        again = post(f"{stack.webs[0].url}/threads/{thread.pk}/runs", key, create, **sent)
+        wait_until(partial(is_dead, doomed), "the web process to be dead")
+        doomed.launch()
+        other.wait_until_ready()
+        again = post(other.url + path, key, create, **sent)
         assert again["run_id"] == str(run.pk)
+    stack.mend()
+
+
+def is_dead(web: ServerProcess) -> bool:
+    """Whether the process has gone."""
+    return not web.is_running
 
 
 def test_without_a_scheduler_it_would_never_start(stack: Stack, key: str) -> None:

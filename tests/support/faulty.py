@@ -190,6 +190,12 @@ def short_visibility() -> None:
     app.conf.broker_transport_options = {**app.conf.broker_transport_options, **again}
 
 
+def attentive() -> None:
+    """It notices within seconds that a connection is half-open, which takes the product's settings half a minute."""
+    soon = {"socket_timeout": 3, "health_check_interval": 1}
+    app.conf.broker_transport_options = {**app.conf.broker_transport_options, **soon}
+
+
 def no_claim() -> None:
     """Whoever has a message executes the run."""
     from runs.execution import attempt
@@ -228,6 +234,7 @@ FAULTS: dict[str, Callable[[], None]] = {
         deaf,
         no_fence,
         short_visibility,
+        attentive,
         no_claim,
         mortal,
     )

@@ -214,8 +214,8 @@ def strategies(server: Server) -> None:
         wanted = {"ids": [thread.rpartition("/")[2]], "select": ["thread_id", "status"]}
         server.ask(f"strategy {strategy}: the thread", "POST", "/threads/search", wanted)
         server.ask("", "POST", f"{thread}/runs/{first['run_id']}/cancel?wait=1")
-    thread = _thread(server)
     for wait in (0, 1):
+        thread = _thread(server)
         run = server.ask("", "POST", f"{thread}/runs", long)["run_id"]
         _wait_for_a_step(server, thread)
         server.ask(f"cancel: wait={wait}", "POST", f"{thread}/runs/{run}/cancel?wait={wait}")

@@ -125,7 +125,7 @@ def test_history_by_metadata(api: Api, thread: Thread) -> None:
         ({"before": 7}, ["before"]),
         ({"limit": 1001}, ["limit"]),
         ({"metadata": 3}, ["metadata"]),
-        ({"checkpoint": {"checkpoint_ns": "child:1"}}, ["checkpoint.checkpoint_ns", "root"]),
+        ({"checkpoint": {"checkpoint_ns": "a" * 2001}}, ["checkpoint.checkpoint_ns", "2000"]),
         ({"checkpoint": {"checkpoint_id": str(uuid4())}}, ["checkpoint", "before"]),
         ({"checkpoint": {"thread_id": str(uuid4())}}, ["checkpoint.thread_id"]),
         ({"select": ["colour"]}, ["select", "colour"]),

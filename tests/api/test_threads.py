@@ -80,7 +80,7 @@ def test_nulls_are_as_good_as_absent(api: Api) -> None:
         ({"metadata": "x"}, ["metadata", "object"]),
         ({"if_exists": "maybe"}, ["if_exists", "maybe"]),
         ({"ttl": {"ttl": 5}}, ["ttl", "time to live"]),
-        ({"supersteps": [{"updates": []}]}, ["supersteps", "not supported"]),
+        ({"supersteps": [{"updates": []}]}, ["supersteps[0].updates", "at least 1"]),
         ({"colour": "red", "size": 3}, ["colour", "size", "not known"]),
         ([], ["Must be a JSON object"]),
         ("text", ["Must be a JSON object"]),

@@ -177,18 +177,6 @@ def test_an_answer_by_value_is_not_lost(worker: WorkerProcess) -> None:
     assert values_of(thread)["answers"] == ["a"]
 
 
-def test_an_answer_by_value_is_lost_if_it_is_never_read_again(worker: WorkerProcess) -> None:
-    """Negative control: the run ends with the question open again."""
-    thread = make_thread()
-    execute("asking_once", thread, input={"tag": "1"})
-    with worker.not_consuming(), WorkerProcess(concurrency=1, faults=("answer_forgotten",)):
-        run = begin("asking_once", thread, "hold", command={"resume": "a"})
-        os.kill(wait_for_entry(run.pk, "start hold").pid, signal.SIGKILL)
-        finished(run)
-    assert "answers" not in values_of(thread) or values_of(thread)["answers"] == []
-    assert set(ids_by_question(thread)) == {"hold?"}
-
-
 def test_a_command_is_applied_once(worker: WorkerProcess) -> None:
     """Its update is stored beside the head before anything is executed."""
     thread = make_thread()

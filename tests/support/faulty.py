@@ -112,16 +112,6 @@ def answer_taken_again() -> None:
     FencedCheckpointer.forget_taken_answer = lambda *_: None  # type: ignore[method-assign]
 
 
-def answer_forgotten() -> None:
-    """A later attempt never reads an answer by value."""
-    from runs.execution.graphs.checkpointer import FencedCheckpointer
-
-    def forget(self: Any, *_: Any) -> None:
-        self._taken_at = self._tip
-
-    FencedCheckpointer.forget_taken_answer = forget  # type: ignore[method-assign, assignment]
-
-
 def unfenced_store() -> None:
     """A graph stores what it wants, whatever its run has become."""
     from langgraph.store.postgres import PostgresStore
@@ -227,7 +217,6 @@ FAULTS: dict[str, Callable[[], None]] = {
         unfenced_store,
         dies_at_the_second_question,
         answer_taken_again,
-        answer_forgotten,
         slow_kill,
         kill_without_row,
         repeating_handler,

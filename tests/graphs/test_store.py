@@ -71,7 +71,7 @@ def test_a_factory_reads_it(worker: WorkerProcess) -> None:
 
 def begin(tag: str) -> Run:
     """A run that clings to its store."""
-    run = make_run(make_thread(), assistant="clinging", kwargs={"input": {"tag": tag}})
+    run = make_run(make_thread(), assistant="persisting", kwargs={"input": {"tag": tag}})
     wait_for_entry(run.pk, "start work")
     return run
 

@@ -59,4 +59,4 @@ def cling(state: Log, config: RunnableConfig, runtime: Runtime[Any]) -> dict[str
     return {}
 
 
-clinging = StateGraph(Log).add_node("work", cling).add_edge(START, "work").compile()
+persisting = StateGraph(Log).add_node("work", cling).add_edge(START, "work").compile()

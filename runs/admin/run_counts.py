@@ -4,7 +4,7 @@ So a count may be a lower bound, and says so: "312+" of a filter that no index a
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 from django.db import OperationalError, connection, transaction
 from django.db.models import BooleanField, ExpressionWrapper, Q, QuerySet, Value
@@ -44,7 +44,18 @@ def _parts(wanted: RunFilter) -> Iterator[tuple[str, QuerySet[Run, Any]]]:
         yield status, _examined(Run.objects.filter(wanted.times, status=status).newest_first(), matches)
     yield STOPPING, _examined(Run.objects.filter(STATUSES[STOPPING]).order_by(), matches)
     if wanted.lead:
-        yield _LEAD, _examined(Run.objects.filter(wanted.lead & wanted.times).newest_first(), matches)
+        yield _LEAD, _examined(_led(wanted.lead).filter(wanted.times), matches)
+
+
+def _led(lead: Q) -> QuerySet[Run]:
+    """The newest of what an index leads to. Of an assistant's or owner's many rows as a range of one value and in its
+    order: for an equality the planner may read the whole table's newest instead, and look for them there."""
+    (name, value), *_ = cast(list[tuple[str, Any]], lead.children)
+    if name not in ("assistant", "owner"):
+        return Run.objects.filter(lead).newest_first()
+    column = "owner_id" if name == "owner" else name
+    rows = Run.objects.filter(**{f"{name}__gte": value, f"{name}__lte": value})
+    return rows.order_by(column, "-created_at", "-sequence")
 
 
 def _examined(rows: QuerySet[Run], matches: Q) -> QuerySet[Run, Any]:

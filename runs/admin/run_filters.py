@@ -38,7 +38,8 @@ AGES = {
 #: What tells the pages of a list apart, and what the browser adds; not part of the filter.
 _PLACES = frozenset({"before", "after"})
 
-_LEADING = frozenset({"assistant", "owner", "thread", "error"})
+#: What an index leads to, in the names of fields and of the search, the narrowest first.
+_LEADING = ("run id", "thread", "error", "error type", "owner", "assistant")
 _TIMES = frozenset({"age", "since", "until"})
 
 
@@ -55,8 +56,8 @@ class RunFilter:
     condition: Q = field(default_factory=Q)
     #: Without the status: what the tabs count within.
     condition_of_tabs: Q = field(default_factory=Q)
-    #: The part of it for which there is an index that has the newest first; empty: none was asked for.
-    lead: Q = field(default_factory=Q)
+    #: The parts of it for which there is an index that has the newest first, by what they are about.
+    leads: dict[str, Q] = field(default_factory=dict)
     #: The part of it that is about the time of creation, by which every index is ordered.
     times: Q = field(default_factory=Q)
     #: What the search was understood as, such as "thread = ..."; empty: there is no search.
@@ -92,8 +93,9 @@ class RunFilter:
         self.condition_of_tabs &= condition
         if name in _TIMES:
             self.times &= condition
-        elif name in _LEADING or (name == "q" and not self.understood.startswith("worker")):
-            self.lead &= condition
+        about = self.understood.partition(" =")[0] if name == "q" else name
+        if about in _LEADING:
+            self.leads[about] = condition
 
     def _search(self, text: str) -> Q:
         found: Found = search(text)
@@ -101,6 +103,11 @@ class RunFilter:
             raise NotUnderstood(found.words)
         self.understood = found.words
         return found.condition
+
+    @property
+    def lead(self) -> Q:
+        """The one of `leads` that has the fewest rows as a rule; empty: there is none."""
+        return next((self.leads[about] for about in _LEADING if about in self.leads), Q())
 
     @property
     def is_explicit(self) -> bool:

@@ -49,8 +49,10 @@ def test_filter_bookmark_open_cancel_and_see_it_change(
     close(console, "1 run cancelled")
     expect(console.locator(".console-head .is-interrupted")).to_be_visible()
 
-    console.go_back()
+    console.click("#tab-events")
+    console.click("[data-back]")
     expect_status(console, scene.runs[0], "interrupted")
+    assert console.url == f"{live.url}{scene.address}"
     expect(row(console, scene.runs[0])).to_contain_text("cancelled by operator:operator: the wrong document")
     expect_status(console, scene.runs[1], "running")
     gates.open(0)

@@ -237,3 +237,11 @@ def test_every_page_is_accessible_and_fits(
     found["dialog"] = serious(page)
     context.close()
     assert {address: what for address, what in found.items() if what} == {}
+
+
+def test_what_is_not_accessible_is_found(page: Page) -> None:
+    """The negative control of the test above."""
+    page.set_content(
+        '<html lang="en"><title>x</title><main><button></button><p style="color:#ccc">pale</p></main></html>'
+    )
+    assert sorted(found.split(":")[0] for found in serious(page)) == ["button-name", "color-contrast"]

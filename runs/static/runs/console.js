@@ -94,6 +94,14 @@
     setTimeout(() => { button.textContent = words; }, 2000);
   });
 
+  // From a run back to the list as it was, with its filter and its page.
+  const LIST = "runyard-list-of-runs";
+  if (document.querySelector("[data-filters]")) sessionStorage.setItem(LIST, location.search);
+  document.addEventListener("click", ({ target }) => {
+    const link = target.closest("[data-back]");
+    if (link) link.search = sessionStorage.getItem(LIST) ?? "";
+  });
+
   // Empty fields would make addresses that nobody can read.
   document.querySelector("[data-filters]")?.addEventListener("submit", ({ currentTarget }) => {
     for (const field of currentTarget.elements) if (field.name && !field.value) field.disabled = true;

@@ -52,6 +52,8 @@ class Meter:
         traffic: Any = self._redis.info("stats")
         found["bytes", "to Redis"] = traffic["total_net_input_bytes"]
         found["bytes", "from Redis"] = traffic["total_net_output_bytes"]
+        memory: Any = self._redis.info("memory")
+        found["bytes", "of Redis' memory, kept"] = memory["used_memory_dataset"]
         found["WAL", "bytes"] = self._wal()
         return found
 

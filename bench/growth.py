@@ -114,11 +114,13 @@ def _set_up(database: Database) -> None:
     django.setup()
 
 
-def measure(databases: Sequence[Database], repeats: int) -> Iterator[dict[str, Any]]:
+def measure(databases: Sequence[Database], repeats: int, wanted: Sequence[str]) -> Iterator[dict[str, Any]]:
     """One row for each operation and length of a thread."""
     from bench.operations import OPERATIONS
 
     for operation in OPERATIONS:
+        if wanted and not operation.name.startswith(tuple(wanted)):
+            continue
         for length in LENGTHS if operation.of_thread else LENGTHS[:1]:
             _say(f"{operation.name}, {length}")
             plans = {database.runs: _explain(operation, database, length) for database in databases}
@@ -207,10 +209,11 @@ def main() -> None:
         "--sizes", type=int, nargs="+", default=list(SIZES), help="runs in each (default 10000 ... 5000000)"
     )
     parser.add_argument("--repeats", type=int, default=REPEATS)
+    parser.add_argument("--operations", nargs="+", default=[], help="only those whose names begin so")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     with opened(given.home, sorted(given.sizes)) as databases:
-        rows = list(measure(databases, given.repeats))
+        rows = list(measure(databases, given.repeats, given.operations))
     show(rows, as_json=given.json, runs=", ".join(f"{size:,}" for size in sorted(given.sizes)))
 
 

@@ -25,6 +25,12 @@ class RunQuerySet(models.QuerySet["Run"]):
         found = self.filter(deleted_at=None, thread__deleted_at=None)
         return found if owner is None else found.filter(owner=owner)
 
+    def of_thread(self, thread_id: Any, owner: Any) -> Self:
+        """Those of one thread that `visible_to` shows. The owner is asked of the thread: asked of each run, it would
+        halve the planner's guess again, until it prefers to read and sort the whole thread."""
+        found = self.visible_to(None).filter(thread=thread_id)
+        return found if owner is None else found.filter(thread__owner=owner)
+
     def in_flight(self) -> Self:
         """Runs that are pending or running."""
         return self.filter(_in_flight)

@@ -31,7 +31,7 @@ def list_runs(
         raise InvalidRequest("limit and offset must not be negative")
     if not Thread.objects.visible_to(owner).filter(pk=thread_id).exists():
         raise ThreadNotFound
-    runs = Run.objects.visible_to(owner).filter(thread_id=thread_id)
+    runs = Run.objects.of_thread(thread_id, owner)
     if status is not None:
         runs = runs.filter(status=status)
     return list(runs.newest_first()[offset : offset + limit])

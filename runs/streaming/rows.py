@@ -85,7 +85,7 @@ def is_visible(thread_id: UUID, owner: Any) -> bool:
 
 def _begun(thread_id: UUID, owner: Any) -> QuerySet[Run]:
     """By owner, because the id of a deleted thread is free: the next with that id may be somebody else's."""
-    return Run.objects.visible_to(owner).filter(thread_id=thread_id, started_at__isnull=False)
+    return Run.objects.of_thread(thread_id, owner).filter(started_at__isnull=False)
 
 
 def _first(runs: QuerySet[Run]) -> Begun | None:

@@ -32,8 +32,11 @@ class Plan:
 
 @contextmanager
 def undone() -> Iterator[None]:
-    """A transaction that is rolled back, in which services begin theirs, which insist on being outermost."""
-    with transaction.atomic():
+    """A transaction that is rolled back, in which services begin theirs, which insist on being outermost.
+
+    Who reads for many at once gives the connection back; here it is in use.
+    """
+    with patch("runs.streaming.rows.close_old_connections"), transaction.atomic():
         transaction.get_connection().atomic_blocks[-1]._from_testcase = True
         yield
         transaction.set_rollback(True)

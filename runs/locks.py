@@ -30,14 +30,16 @@ _LARGE = ("kwargs", "metadata", "usage", "error", "first_message", "last_message
 THREAD_LOCK = FOR_UPDATE = "FOR NO KEY UPDATE"
 _THREAD = Select(Thread, "WHERE id = %s")
 _THREAD_SHOWN = Select(Thread, "WHERE id = %s AND deleted_at IS NULL")
-_THREAD_OWNED = Select(Thread, "WHERE id = %s AND deleted_at IS NULL AND owner_id = %s")
+#: IS TRUE, or the planner would walk the threads of an owner of whom its statistics say that he has none.
+_THREAD_OWNED = Select(Thread, "WHERE id = %s AND deleted_at IS NULL AND (owner_id = %s) IS TRUE")
 _OF_RUN = "(SELECT thread_id FROM runs_run WHERE id = %s)"
 _UNSETTLED = f"(status IN ({', '.join(repr(str(status)) for status in sorted(IN_FLIGHT))}) OR leased)"
 _UNSETTLED_OF = Select(Run, f"WHERE thread_id = %s AND {_UNSETTLED} ORDER BY sequence", without=_LARGE)
 _UNSETTLED_BESIDE = Select(Run, f"WHERE thread_id = {_OF_RUN} AND {_UNSETTLED} ORDER BY sequence", without=_LARGE)
 _THREAD_OF_RUN = Select(Thread, f"WHERE id = {_OF_RUN}")
 _THREAD_OF_RUN_SHOWN = Select(Thread, f"WHERE id = {_OF_RUN} AND deleted_at IS NULL")
-_ATTEMPT = Select(Run, f"WHERE id = %s AND attempt = %s AND status = '{RunStatus.RUNNING}'")
+#: By its key alone: asked for a status, too, the planner would look through all that are running.
+_RUN = Select(Run, "WHERE id = %s")
 _CLOCK = Statement("SELECT clock_timestamp()")
 
 #: How long those who serve many threads wait for the lock of one.
@@ -162,10 +164,11 @@ def lock_attempt(run_id: UUID, attempt: int) -> Run:
     a rollback, would re-check only its own table and let a late checkpoint undo the rollback. If the head will move,
     the thread must have been locked before.
     """
-    (rows,) = execute(Statement(f"{_ATTEMPT(run_id, attempt).sql} {FOR_UPDATE}", (run_id, attempt)))
-    if not rows:
+    (rows,) = execute(Statement(f"{_RUN(run_id).sql} {FOR_UPDATE}", [run_id]))
+    run = next(iter(_RUN.load(rows)), None)
+    if run is None or run.attempt != attempt or run.status != RunStatus.RUNNING:
         raise Fenced
-    return _ATTEMPT.load(rows)[0]
+    return run
 
 
 def lock_held_run(run_id: UUID, attempt: int, worker_id: UUID) -> Run | None:

@@ -64,6 +64,7 @@ class Departure(TextChoices):
     SHUTDOWN = "shutdown"
     TERMINATED = "shutdown: of its process alone"
     NEIGHBOUR = "neighbour"
+    SUSPECT = "neighbour: of a crash that may be its own"
 
 
 IN_FLIGHT = frozenset({RunStatus.PENDING, RunStatus.RUNNING})

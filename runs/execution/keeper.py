@@ -9,6 +9,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Sequence
 from functools import partial
 from uuid import UUID
 
@@ -18,6 +19,7 @@ from runs.actors import Actor, system
 from runs.conf import runs_settings
 from runs.errors import NotCancellable, RunNotFound
 from runs.execution.clerk import Clerk
+from runs.execution.exits import Exit, departures
 from runs.execution.observer import Handlers, Observer
 from runs.execution.slots import Execution, Order, SlotTable
 from runs.heartbeats import Heart
@@ -42,6 +44,8 @@ class Keeper:
         self._table = table
         self._identity = {"host": host, "version": version}
         self._capacity = capacity
+        #: Processes that were killed, and for which of the attempts that they executed.
+        self._killed_for: dict[int, Execution] = {}
         self._clerk = Clerk()
         self._heart = Heart("worker")
         handlers = Handlers(exited=self._exited, overdue=self._overdue, grace_over=self._grace_over)
@@ -160,20 +164,19 @@ class Keeper:
 
     # What the observer has seen
 
-    def _exited(self, execution: Execution, order: Order | None) -> None:
-        """A child has exited with an attempt: settle it. The row knows whether it had been settled already."""
+    def _exited(self, exits: Sequence[Exit]) -> None:
+        """A child has exited with attempts: settle them. A row knows whether it had been settled already."""
         worker_id = self._table.worker_id
-        if worker_id is None:
+        if worker_id is None or not exits:
             return
-        departure = Departure.TERMINATED if order == Order.SHUTDOWN else Departure.CRASH
-        if self._table.shutting_down:
-            departure = Departure.SHUTDOWN
-        detail = f"process {execution.pid} exited"
-        if execution.attempt:
-            self._settle(execution.run_id, execution.attempt, worker_id, departure, detail)
-        else:
-            claim = partial(self._settle_claim, execution.run_id, worker_id, departure, detail)
-            self._clerk.submit(f"claim of {execution.run_id}", claim)
+        killed_for = self._killed_for.pop(exits[0].execution.pid, None)
+        for execution, departure in departures(exits, killed_for=killed_for, shutting_down=self._table.shutting_down):
+            detail = f"process {execution.pid} exited"
+            if execution.attempt:
+                self._settle(execution.run_id, execution.attempt, worker_id, departure, detail)
+            else:
+                claim = partial(self._settle_claim, execution.run_id, worker_id, departure, detail)
+                self._clerk.submit(f"claim of {execution.run_id}", claim)
 
     def _settle_claim(self, run_id: UUID, worker_id: UUID, departure: Departure, detail: str) -> None:
         """The child died at its claim: only the row knows whether the claim was committed.
@@ -230,5 +233,6 @@ class Keeper:
         if now is None or (now.pid, now.run_id, now.attempt) != (execution.pid, execution.run_id, execution.attempt):
             return
         logger.warning("killing process %s: it did not leave run %s", execution.pid, execution.run_id)
+        self._killed_for[execution.pid] = execution
         with contextlib.suppress(ProcessLookupError):  # it has exited; the observer will say so
             os.kill(execution.pid, signal.SIGKILL)

@@ -31,6 +31,7 @@ class _State(IntEnum):
     CLAIMING = 1
     EXECUTING = 2
     TERMINATED = 3
+    LEFTOVERS = 4
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,8 @@ class Execution:
     deadline: float
     #: Somebody asked the process to end: it hands the attempt back as soon as that has left.
     terminated: bool = False
+    #: The process ends because this attempt has left something behind that does not end.
+    leftovers: bool = False
 
 
 class _Struct:
@@ -160,6 +163,10 @@ class Slot:
         """This child was asked to end while it executes an attempt; for a signal handler."""
         self._state.write(_State.TERMINATED)
 
+    def note_leftovers(self) -> None:
+        """This process is about to end because of this attempt, and of no other that it executes."""
+        self._state.write(_State.LEFTOVERS)
+
     def vacate(self) -> None:
         """Nothing is executed here any more."""
         self._state.write(_State.EMPTY)
@@ -188,7 +195,15 @@ class Slot:
             return None
         pid, raw, attempt, deadline = self._who.read()
         run_id = UUID(bytes=bytes(raw))  # type: ignore[arg-type]
-        return Execution(self.index, int(pid), run_id, int(attempt), float(deadline), state == _State.TERMINATED)
+        return Execution(
+            self.index,
+            int(pid),
+            run_id,
+            int(attempt),
+            float(deadline),
+            state == _State.TERMINATED,
+            state == _State.LEFTOVERS,
+        )
 
     def order_for(self, run_id: UUID, attempt: int) -> Order | None:
         """The order to stop this attempt, if there is one.

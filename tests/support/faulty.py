@@ -118,7 +118,7 @@ def repeating_handler() -> None:
     """An interruption is raised again while the code is unwinding from it."""
     from runs.execution import interruption
 
-    interruption._comes_from_interruption = lambda *_, **__: False
+    interruption.comes_from_interruption = lambda *_, **__: False
     interruption.Guard._task_told = property(lambda _: False, lambda *_: None)  # type: ignore[assignment]
 
 

@@ -21,12 +21,14 @@ from tests.support.ledger import VARIABLE, wait_until
 ROOT = Path(__file__).resolve().parent.parent.parent
 START_SECONDS = 90.0
 STOP_SECONDS = 20.0
+#: What Celery calls them.
+POOLS = {"prefork": "prefork", "async": "custom"}
 
 
 class WorkerProcess:
     """One worker with its pool, killed with all its children at the end of the block.
 
-    `runs` goes over settings.RUNS. `faults` names parts of the product to break, see tests/support/faulty.py.
+    `pool`: "prefork", or "async" for loop processes. `runs` goes over settings.RUNS. `faults` names parts of the product to break, see tests/support/faulty.py.
     """
 
     def __init__(
@@ -37,13 +39,15 @@ class WorkerProcess:
         faults: tuple[str, ...] = (),
         runs: dict[str, Any] | None = None,
         environment: dict[str, str] | None = None,
+        pool: str = "prefork",
     ) -> None:
-        self._options = [f"--concurrency={concurrency}", f"--prefetch-multiplier={prefetch}"]
+        self._options = [f"--concurrency={concurrency}", f"--prefetch-multiplier={prefetch}", f"--pool={POOLS[pool]}"]
         self._application = "tests.support.faulty" if faults else "project"
         self._environment = {
             "RUNYARD_ASSISTANTS": registrations(),
             "RUNYARD_RUNS_SETTINGS": json.dumps(runs or {}),
             "RUNYARD_TEST_FAULTS": ",".join(faults),
+            "CELERY_CUSTOM_WORKER_POOL": "runs.execution.loops.pool:LoopPool",
             **(environment or {}),
         }
         #: The worker's name among Celery's.

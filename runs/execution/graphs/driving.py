@@ -77,7 +77,7 @@ class GraphDriver:
             self._reference, access="threads.create_run", config=dict(config), context=kwargs.get("context")
         )
         async with opened as graph:
-            call = self._prepare(graph)
+            call = await self._prepare_in_event_loop(graph)
             if (update := self._run.kwargs.get(KEY)) is not None:
                 if self._is_due:
                     await self._graph.aupdate_state(call.config, **update)
@@ -99,6 +99,9 @@ class GraphDriver:
                     self._show(event["data"]["chunk"])
                 with self._guard.own_section():
                     self._frames.event(event)
+
+    async def _prepare_in_event_loop(self, graph: Graph) -> Call:
+        return self._prepare(graph)
 
     def _prepare(self, graph: Graph) -> Call:
         """Bind the graph to this attempt's checkpointer, and find out what it still has to be given."""

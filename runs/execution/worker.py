@@ -40,8 +40,8 @@ class _Process:
 _process = _Process()
 _PREFORK_ONLY = "Runs are executed by the prefork pool only: start the worker with --pool prefork."
 _POOLS = (
-    "Runs are executed by the prefork pool, or by that of loop processes: start the worker with --pool prefork, or with "
-    f"--pool custom and CELERY_CUSTOM_WORKER_POOL={LOOP_POOL}. Celery's other pools cannot interrupt a run, nor end it."
+    "Runs are executed by the prefork pool, or by that of loop processes: start the worker with --pool prefork, or "
+    f"with --pool custom and CELERY_CUSTOM_WORKER_POOL={LOOP_POOL}. Celery's other pools cannot interrupt a run."
 )
 
 

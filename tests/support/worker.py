@@ -28,7 +28,8 @@ POOLS = {"prefork": "prefork", "async": "custom"}
 class WorkerProcess:
     """One worker with its pool, killed with all its children at the end of the block.
 
-    `pool`: "prefork", or "async" for loop processes. `runs` goes over settings.RUNS. `faults` names parts of the product to break, see tests/support/faulty.py.
+    `pool`: "prefork", or "async" for loop processes. `runs` goes over settings.RUNS.
+    `faults` names parts of the product to break, see tests/support/faulty.py.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class WorkerProcess:
         pool: str = "prefork",
     ) -> None:
         self._options = [f"--concurrency={concurrency}", f"--prefetch-multiplier={prefetch}", f"--pool={POOLS[pool]}"]
+        self.pool = pool
         self._application = "tests.support.faulty" if faults else "project"
         self._environment = {
             "RUNYARD_ASSISTANTS": registrations(),

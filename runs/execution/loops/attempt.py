@@ -1,4 +1,4 @@
-"""One attempt on a loop that it shares: claimed, driven, judged, settled, and nothing of it waits on the loop itself."""
+"""One attempt on a loop that it shares: driven, judged, settled; nothing of it makes the loop wait."""
 
 import asyncio
 import inspect
@@ -6,9 +6,9 @@ import logging
 import os
 import threading
 import time
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from uuid import UUID
 
 from django.db import DatabaseError
@@ -21,7 +21,7 @@ from runs.dispatch import MESSENGER
 from runs.errors import Fenced
 from runs.execution.attempt import LOOK_EVERY_SECONDS, AttemptExecutor, Ending
 from runs.execution.connections import forget_assistants_connections
-from runs.execution.drivers import drive_generator
+from runs.execution.drivers import AsyncSteps, SyncSteps, drive_generator
 from runs.execution.loops.database import DatabaseThreads, Lane
 from runs.execution.loops.guard import LoopGuard
 from runs.execution.loops.loop import AttemptLoop
@@ -44,7 +44,7 @@ class LoopAttempt(AttemptExecutor):
     guard_class = LoopGuard
     _guard: LoopGuard
 
-    def __init__(self, run: Run, worker_id: UUID, slot: Slot, loop: AttemptLoop, database: DatabaseThreads) -> None:
+    def __init__(self, run: Run, worker_id: UUID, slot: Slot, *, loop: AttemptLoop, database: DatabaseThreads) -> None:
         super().__init__(run, worker_id, slot)
         self._loop, self._database = loop, database
         self.lane = Lane(database)
@@ -87,7 +87,7 @@ class LoopAttempt(AttemptExecutor):
         require_langgraph(graph.name)
         from runs.execution.loops.graphs import LoopGraphDriver
 
-        await LoopGraphDriver(graph, self._run, self, self._guard, self._frames).drive_on_loop()
+        await LoopGraphDriver(graph, self._run, self, cast(Any, self._guard), self._frames).drive_on_loop()
         return Outcome(status=RunStatus.SUCCESS, keeps_head=True)
 
     async def _function(self) -> Outcome:
@@ -113,9 +113,9 @@ class LoopAttempt(AttemptExecutor):
         return task.result()
 
     async def _walk_through(self, made: Any) -> Any:
-        return await (self._walk(made) if inspect.isasyncgen(made) else made)
+        return await (self._walk(cast(AsyncSteps, made)) if inspect.isasyncgen(made) else made)
 
-    async def _walk(self, generator: AsyncGenerator[Any, None]) -> None:
+    async def _walk(self, generator: AsyncSteps) -> None:
         """A step that is refused is refused at the assistant's `yield`; one that comes after that is not stored."""
         refusal: BaseException | None = None
         try:
@@ -151,7 +151,7 @@ class LoopAttempt(AttemptExecutor):
             self._guard.raise_if_ordered()
             made = call()
         if inspect.isgenerator(made):
-            return drive_generator(made, self._guard, self._on_step_of_thread)
+            return drive_generator(cast(SyncSteps, made), self._guard, self._on_step_of_thread)
         return made
 
     def _on_step_of_thread(self, value: Any) -> None:
@@ -180,7 +180,7 @@ class LoopAttempt(AttemptExecutor):
         value, error = await asyncio.wrap_future(done)
         if error is not None:
             raise error
-        return value  # type: ignore[return-value]
+        return cast(T, value)
 
     def _report_sometimes(self) -> None:
         """Long runs show what they have used so far."""

@@ -37,7 +37,8 @@ class Child:
     @property
     def socket(self) -> socket.socket:
         """What it is talked to over."""
-        assert self._socket is not None
+        if self._socket is None:
+            raise OSError("this process is talked to no more")
         return self._socket
 
     @property

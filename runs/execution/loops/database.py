@@ -1,6 +1,6 @@
 """The few threads of a loop process that talk to the database, each with the executor's connection of its own.
 
-The loop never waits for it. Their number bounds the connections of the process, whatever number of attempts it executes.
+The loop never waits. Their number bounds the connections of the process, whatever number of attempts it executes.
 """
 
 import asyncio

@@ -1,9 +1,12 @@
 """Driving a graph on a loop that other attempts share."""
 
 import asyncio
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
 
 from runs.execution.graphs.calls import Call
-from runs.execution.graphs.checkpointer import find_start
+from runs.execution.graphs.checkpointer import Start, find_start
 from runs.execution.graphs.driving import GraphDriver
 from runs.execution.graphs.scribe import scribe
 from runs.execution.graphs.snapshot import Graph
@@ -28,7 +31,7 @@ class LoopGraphDriver(GraphDriver):
             # what was submitted is done before the attempt is said to have left
             await asyncio.wrap_future(attempt.lane.submit(_nothing))
 
-    def _find_start(self) -> "object":
+    def _find_start(self) -> Start:
         return self._host.persist(lambda: find_start(self._run, self._rows))
 
     async def _prepare_in_event_loop(self, graph: Graph) -> Call:
@@ -43,7 +46,7 @@ def share_scribe() -> None:
     scribe.find_other = _lane_of_owner
 
 
-def _lane_of_owner() -> "object":
+def _lane_of_owner() -> Callable[[Callable[[], Any]], Future[Any]] | None:
     owner = current_owner()
     return None if owner is None else owner.scribe
 

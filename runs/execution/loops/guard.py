@@ -96,7 +96,7 @@ class LoopGuard:
         self.press()
 
     def press(self) -> None:
-        """Interrupt whatever the attempt is at. Repeated, but not while any of it unwinds: cleanup has the whole grace."""
+        """Interrupt whatever the attempt is at. Repeated, but not while any of it unwinds: that has the whole grace."""
         self.owner.interrupt_threads(EXCEPTIONS[self.order or Order.FENCED])
         if self.storing or (self._told and any(map(is_unwinding, self.owner.tasks))):
             return

@@ -26,14 +26,13 @@ class Job:
         arguments: Any,
         callback: Callable[..., Any] | None,
         accept_callback: Callable[..., Any] | None,
-        error_callback: Callable[..., Any] | None,
     ) -> None:
         self.number = number
         self._name, self.run_id, headers = arguments[0], str(arguments[1]), arguments[2]
         self.alone = bool(headers.get(ALONE))
         #: Whether a process has said that it has claimed the run.
         self.claimed = False
-        self._callback, self._accept, self._error = callback, accept_callback, error_callback
+        self._callback, self._accept = callback, accept_callback
         self._began = time.monotonic()
 
     @property

@@ -1,6 +1,6 @@
 """What an attempt has started in a process that it shares: tasks, generators, jobs in threads, threads.
 
-The context variable travels with whatever is started; so everything knows whose it is, and the attempt when it has left.
+A context variable travels with whatever is started: so everything knows whose it is, and it is known who has left.
 """
 
 import asyncio
@@ -210,7 +210,7 @@ def install() -> None:
             return submit(pool, job, *args, **kwargs)
         return owner.submit(lambda *given, **named: submit(pool, *given, **named), job, *args, **kwargs)
 
-    threading.Thread.start = start_owned  # type: ignore[method-assign]
+    threading.Thread.start = start_owned  # type: ignore[method-assign, assignment]
     ThreadPoolExecutor.submit = submit_owned  # type: ignore[method-assign, assignment]
 
 

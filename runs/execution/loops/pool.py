@@ -1,5 +1,7 @@
-"""The pool of a worker whose runs mostly wait: `celery worker --pool custom`, with the address of LoopPool in
-CELERY_CUSTOM_WORKER_POOL. The main process is the same as with prefork: so are its keeper, its commands, its deadlines."""
+"""The pool of a worker whose runs mostly wait: `--pool custom`, and LoopPool named by CELERY_CUSTOM_WORKER_POOL.
+
+The main process is the same as with prefork, and so are its keeper, its commands and its deadlines.
+"""
 
 import logging
 import os
@@ -11,9 +13,11 @@ from collections.abc import Callable, Iterator
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
+from celery.concurrency import prefork
 from celery.concurrency.base import BasePool
-from celery.concurrency.prefork import _run_ready_callbacks, process_initializer
+from celery.concurrency.prefork import process_initializer
 
+from runs.execution.loops import names
 from runs.execution.loops.child import Child
 
 if TYPE_CHECKING:  # Celery imports this before Django is set up
@@ -26,6 +30,10 @@ JOIN_SECONDS = 0.05
 END_SECONDS = 5.0
 
 
+#: Typed by hand: its stubs do not know it. Acknowledges what has ended while Celery's loop stands still.
+_acknowledge: Callable[[Any], None] = vars(prefork)["_run_ready_callbacks"]
+
+
 class LoopPool(BasePool):
     """A few processes, each with a loop on which many runs are executed at once."""
 
@@ -34,10 +42,11 @@ class LoopPool(BasePool):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._children: list[Child] = []
-        self._waiting: "deque[Job]" = deque()
+        self._waiting: deque[Job] = deque()
         self._numbers = count(1)
-        self._jobs: "dict[int, Job]" = {}
+        self._jobs: dict[int, Job] = {}
         self._hub: Any = None
+        self._is_ending = False
 
     # Its life
 
@@ -68,7 +77,7 @@ class LoopPool(BasePool):
                 self._hear(child)
             if self._hub is not None:
                 self._hub.fire_timers()
-                _run_ready_callbacks(self._hub)
+                _acknowledge(self._hub)
             time.sleep(JOIN_SECONDS)
         self._end_processes()
 
@@ -79,6 +88,7 @@ class LoopPool(BasePool):
         self.on_stop()
 
     def _end_processes(self) -> None:
+        self._is_ending = True
         living = list(self._living())
         for child in living:
             self._forget(child)
@@ -95,20 +105,19 @@ class LoopPool(BasePool):
 
     # Runs
 
-    def on_apply(
+    def on_apply(  # type: ignore[override]
         self,
         target: Any,
         args: Any = None,
         kwargs: Any = None,
         callback: Callable[..., Any] | None = None,
         accept_callback: Callable[..., Any] | None = None,
-        error_callback: Callable[..., Any] | None = None,
         **_: Any,
     ) -> "Job":
         """A message: execute its run as soon as a process has a slot for it."""
         from runs.execution.loops.messages import Job
 
-        job = Job(next(self._numbers), args, callback, accept_callback, error_callback)
+        job = Job(next(self._numbers), args, callback, accept_callback)
         if not job.is_run:
             self._done(job, job.refuse)
             return job
@@ -199,7 +208,7 @@ class LoopPool(BasePool):
                 self._done(job, job.ignore)
             else:
                 self._waiting.append(job)
-        if not child.alone and self._state != self.TERMINATE:
+        if not child.alone and not self._is_ending:
             self._fork(child)
 
     def _living(self) -> Iterator[Child]:
@@ -234,7 +243,9 @@ class LoopPool(BasePool):
         child.close()
 
     def _get_info(self) -> dict[str, Any]:
-        return super()._get_info() | {
+        return {
+            "implementation": names.LOOP_POOL,
+            "max-concurrency": self.limit,
             "processes": [child.pid for child in self._living()],
             "runs": {child.pid: len(child.jobs) for child in self._living()},
         }

@@ -1,4 +1,4 @@
-"""A loop process: takes runs from the main process, executes them side by side, heeds orders, and says what has ended."""
+"""A loop process: takes runs from the main process, executes them side by side, heeds orders, says what has ended."""
 
 import asyncio
 import gc
@@ -85,7 +85,8 @@ class LoopProcess:
     async def _take(self, job: int, index: int, run_id: UUID) -> None:
         """The slot says what is executed from before the claim to after the end of the lease."""
         if self._terminated:
-            return self._say(job=job, returned=True)
+            self._say(job=job, returned=True)
+            return
         slot, name, ending = self._table.slots[index], "", Ending.LOST_CLAIM
         try:
             with slot.occupied(os.getpid(), run_id):
@@ -118,7 +119,7 @@ class LoopProcess:
 
     async def _execute(self, run: Run, worker_id: UUID, slot: Slot) -> Ending:
         with _observed(run):
-            attempt = LoopAttempt(run, worker_id, slot, self._loop, self._database)
+            attempt = LoopAttempt(run, worker_id, slot, loop=self._loop, database=self._database)
             self._attempts[slot.index] = attempt
             if self._terminated:
                 self._hand_back(slot.index, attempt)

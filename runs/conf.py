@@ -39,6 +39,8 @@ class RunsSettings:
     THREAD_LEAVE_SECONDS: float = 1.0
     #: In a worker with loop processes: how many there are (0: one for each CPU).
     LOOP_PROCESSES: int = 0
+    #: How many runs whose loop process has crashed are executed at a time, each in a process of its own.
+    LOOP_ALONE_PROCESSES: int = 8
     #: Connections to the database of each loop process, whatever number of runs it executes.
     LOOP_CONNECTIONS: int = 4
     #: A loop that has not turned for so long is reported by the name of the assistant that holds it.

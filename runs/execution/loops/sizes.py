@@ -22,7 +22,7 @@ class Sizes:
 def sizes(concurrency: int) -> Sizes:
     """Share the concurrency out. Raises SystemExit if there are not so many slots."""
     processes = min(runs_settings().LOOP_PROCESSES or os.cpu_count() or 1, concurrency)
-    size = Sizes(processes, math.ceil(concurrency / processes), alone=max(2, processes))
+    size = Sizes(processes, math.ceil(concurrency / processes), runs_settings().LOOP_ALONE_PROCESSES)
     if size.processes * size.attempts + size.alone > MAX_SLOTS:
         raise SystemExit(f"--concurrency {concurrency} is too much for one worker: at most {MAX_SLOTS} runs at a time.")
     return size

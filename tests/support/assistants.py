@@ -25,9 +25,17 @@ ANSWER = {"answer": 42}
 FOR_EVER = 3600.0
 
 
+def paths() -> dict[str, str]:
+    """All of this module and of sharing.py, as RUNS["ASSISTANTS"]."""
+    from tests.support import sharing
+
+    modules = ((__name__, ASSISTANTS), (sharing.__name__, sharing.ASSISTANTS))
+    return {name: f"{module}:{name}" for module, names in modules for name in names}
+
+
 def registrations() -> str:
-    """All of this module, as RUNYARD_ASSISTANTS."""
-    return ",".join(f"{name}={__name__}:{name}" for name in ASSISTANTS)
+    """The same, as RUNYARD_ASSISTANTS."""
+    return ",".join(f"{name}={path}" for name, path in paths().items())
 
 
 @contextmanager

@@ -27,12 +27,11 @@ def stage(
     A worker keeps its row, so the tables are emptied when the module and its workers have ended.
     """
     from runs.assistants import registry
-    from tests.support.assistants import ASSISTANTS
+    from tests.support.assistants import paths
 
-    names = {name: f"tests.support.assistants:{name}" for name in ASSISTANTS}
     with pytest.MonkeyPatch.context() as patch, django_db_blocker.unblock():
         patch.setenv(VARIABLE, str(tmp_path_factory.mktemp("ledger")))
-        with override_settings(RUNS={**settings.RUNS, "ASSISTANTS": names}):
+        with override_settings(RUNS={**settings.RUNS, "ASSISTANTS": paths()}):
             registry.forget()
             empty_queue()
             yield

@@ -60,7 +60,10 @@ class LoopGuard:
 
     def pending(self) -> Interruption | None:
         """What to throw into the assistant now."""
-        return None if self.order is None or self.unwinding() else self.exception()
+        if self.order is None or self.unwinding():
+            return None
+        self._told = True
+        return self.exception()
 
     def raise_if_ordered(self) -> None:
         """Raise the order, unless this code is unwinding from it already."""
@@ -86,6 +89,7 @@ class LoopGuard:
             self._heeding = True
             loop.call_soon_threadsafe(self._heed)
         elif self._holds(loop) and not is_of_the_loop(frame) and not self.unwinding():
+            self._told = True
             raise self.exception()
 
     def _holds(self, loop: asyncio.AbstractEventLoop) -> bool:

@@ -60,12 +60,16 @@ def _is_engine(process: psutil.Process) -> bool:
         return True
 
 
-@contextmanager
-def runyard() -> Iterator[Server]:
-    """All of it, as `make up` starts it, with two children in its worker."""
-    given = {"RUNYARD_CONFIG": str(PROJECT / "langgraph.json"), "WORKERS": "2"}
-    with running_server(environment=given) as up:
-        yield Server("runyard", up.url, psutil.Process(up.process.pid), {"x-api-key": up.api_key})
+def runyard(*, pool: str, workers: int) -> Callable[[], AbstractContextManager[Server]]:
+    """All of it, as `make up` starts it, with so many runs at a time in its worker."""
+
+    @contextmanager
+    def start() -> Iterator[Server]:
+        given = {"RUNYARD_CONFIG": str(PROJECT / "langgraph.json"), "WORKER_POOL": pool, "WORKERS": str(workers)}
+        with running_server(environment=given) as up:
+            yield Server(f"runyard ({pool})", up.url, psutil.Process(up.process.pid), {"x-api-key": up.api_key})
+
+    return start
 
 
 @contextmanager
@@ -111,7 +115,8 @@ def aegra(*, workers: bool) -> Callable[[], AbstractContextManager[Server]]:
 
 
 SERVERS: dict[str, Callable[[], AbstractContextManager[Server]]] = {
-    "runyard": runyard,
+    "runyard": runyard(pool="prefork", workers=2),
+    "runyard-async": runyard(pool="async", workers=512),
     "langgraph": langgraph_dev,
     "aegra": aegra(workers=False),
     "aegra-workers": aegra(workers=True),

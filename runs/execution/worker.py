@@ -19,11 +19,11 @@ from runs.assistants.graphs import configured_project
 from runs.assistants.graphs.loading import GraphNotLoaded, load
 from runs.execution.connections import begin_async_thread
 from runs.execution.keeper import Keeper
-from runs.execution.loops.names import LOOP_POOL, is_known
 from runs.execution.lost_broker import survive_lost_connections
 from runs.execution.replacement import ReplaceDeadChildren
 from runs.execution.slots import Slot, SlotTable
 from runs.exposition import serve_in_thread
+from runs.pools import LOOP_POOL, is_known
 
 logger = logging.getLogger(__name__)
 

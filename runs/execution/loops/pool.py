@@ -17,7 +17,7 @@ from celery.concurrency import prefork
 from celery.concurrency.base import BasePool
 from celery.concurrency.prefork import process_initializer
 
-from runs.execution.loops import names
+from runs import pools
 from runs.execution.loops.child import Child
 
 if TYPE_CHECKING:  # Celery imports this before Django is set up
@@ -244,7 +244,7 @@ class LoopPool(BasePool):
 
     def _get_info(self) -> dict[str, Any]:
         return {
-            "implementation": names.LOOP_POOL,
+            "implementation": pools.LOOP_POOL,
             "max-concurrency": self.limit,
             "processes": [child.pid for child in self._living()],
             "runs": {child.pid: len(child.jobs) for child in self._living()},

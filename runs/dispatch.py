@@ -18,7 +18,7 @@ from runs import broker
 from runs.after_commit import after_commit
 from runs.conf import runs_settings
 from runs.models import Run
-from runs.states import Departure
+from runs.states import must_be_alone
 
 logger = logging.getLogger(__name__)
 
@@ -159,7 +159,7 @@ def publish_on_commit(run: Run) -> None:
         task_id=str(run.pk),
         argsrepr=f"(run {run.pk})",
         kwargsrepr=repr(details),
-        **({"headers": {ALONE: True}} if run.reason.startswith(Departure.SUSPECT) else {}),
+        **({"headers": {ALONE: True}} if must_be_alone(run.reason) else {}),
     )
     after_commit(partial(_breaker.call, f"run {run.pk}", send, keep=True))
 

@@ -32,8 +32,10 @@ def _departure(exit: Exit, exits: Sequence[Exit], blamed: Collection[Execution],
         return Departure.TERMINATED
     if blamed:
         return Departure.CRASH if exit.execution in blamed else Departure.NEIGHBOUR
-    executing = [one for one in exits if one.execution.attempt]
-    return Departure.CRASH if len(executing) <= 1 else Departure.SUSPECT
+    executing = [one for one in exits if one.execution.attempt] or exits
+    if exit not in executing:  # it was about to begin: no code of its own was executed
+        return Departure.NEIGHBOUR
+    return Departure.CRASH if len(executing) == 1 else Departure.SUSPECT
 
 
 def is_same(one: Execution, other: Execution) -> bool:

@@ -9,7 +9,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from uuid import UUID
 
@@ -28,7 +28,7 @@ from runs.models import Run
 from runs.services.cancel import cancel_run
 from runs.services.lifecycle import executor_gone, time_out_run
 from runs.services.workers import HeldRun, register_worker, renew_worker, retire_worker
-from runs.states import CancelAction, Departure, RunStatus
+from runs.states import PROCESS_EXITED, CancelAction, Departure, RunStatus
 
 logger = logging.getLogger(__name__)
 
@@ -134,8 +134,9 @@ class Keeper:
             self._be_buried(worker_id)
             return
         self._table.confirm_lease(asked_at + runs_settings().LEASE_SECONDS)
+        executed = self._table.attempts()  # read after the database, so nothing is missed
         for run in held:
-            self._look_at(run, worker_id)
+            self._look_at(run, worker_id, executed.get(run.run_id, ()))
 
     def _begin_life(self) -> None:
         """Only when nothing of an earlier life is executed any more; who is about to claim waits for the new one."""
@@ -152,10 +153,9 @@ class Keeper:
         self._table.end_life()
         self._observer.interrupt_all(Order.FENCED)
 
-    def _look_at(self, held: HeldRun, worker_id: UUID) -> None:
-        """Act on what a renewal says of a run; the slots are read after the database, so nothing is missed."""
-        executed = any(execution.attempt in (0, held.attempt) for execution in self._table.find(held.run_id))
-        if not executed:
+    def _look_at(self, held: HeldRun, worker_id: UUID, attempts: Collection[int]) -> None:
+        """Act on what a renewal says of a run. `attempts`: what the children are at; 0: its claim."""
+        if not {0, held.attempt}.intersection(attempts):
             self._settle(held.run_id, held.attempt, worker_id, Departure.CRASH, "nothing executes it")
         elif held.status != RunStatus.RUNNING:
             self._observer.interrupt(held.run_id, held.attempt, ORDERS.get(held.status, Order.CANCELLED))
@@ -171,7 +171,7 @@ class Keeper:
             return
         killed_for = self._killed_for.pop(exits[0].execution.pid, None)
         for execution, departure in departures(exits, killed_for=killed_for, shutting_down=self._table.shutting_down):
-            detail = f"process {execution.pid} exited"
+            detail = PROCESS_EXITED.format(pid=execution.pid)
             if execution.attempt:
                 self._settle(execution.run_id, execution.attempt, worker_id, departure, detail)
             else:

@@ -122,6 +122,13 @@ class SlotTable:
             if state and (execution := self.slots[index].execution()) is not None:
                 yield execution
 
+    def attempts(self) -> dict[UUID, set[int]]:
+        """Which attempts of which runs the children are at; 0: about to claim."""
+        found: dict[UUID, set[int]] = {}
+        for execution in self.executions():
+            found.setdefault(execution.run_id, set()).add(execution.attempt)
+        return found
+
     def find(self, run_id: UUID) -> list[Execution]:
         """The children that execute, or are about to claim, this run."""
         return [execution for execution in self.executions() if execution.run_id == run_id]
@@ -137,6 +144,7 @@ class Slot:
         self._who = _Struct(memory, offset + 8, "=I16sId")
         self._order_kind = _Struct(memory, offset + 64, "=B")
         self._order_for = _Struct(memory, offset + 72, "=16sI")
+        self._turned_at = _Struct(memory, offset + 96, "=d")
 
     # Written by the child.
 
@@ -166,6 +174,10 @@ class Slot:
     def note_leftovers(self) -> None:
         """This process is about to end because of this attempt, and of no other that it executes."""
         self._state.write(_State.LEFTOVERS)
+
+    def note_turn(self) -> None:
+        """The loop of this process, whose first slot this is, turns; the main process says so before it has begun."""
+        self._turned_at.write(time.monotonic())
 
     def vacate(self) -> None:
         """Nothing is executed here any more."""
@@ -204,6 +216,12 @@ class Slot:
             state == _State.TERMINATED,
             state == _State.LEFTOVERS,
         )
+
+    @property
+    def stands_for(self) -> float:
+        """For how many seconds the loop of the process whose first slot this is has not turned."""
+        (turned_at,) = self._turned_at.read()
+        return time.monotonic() - float(turned_at)
 
     def order_for(self, run_id: UUID, attempt: int) -> Order | None:
         """The order to stop this attempt, if there is one.

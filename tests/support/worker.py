@@ -21,15 +21,13 @@ from tests.support.ledger import VARIABLE, wait_until
 ROOT = Path(__file__).resolve().parent.parent.parent
 START_SECONDS = 90.0
 STOP_SECONDS = 20.0
-#: What Celery calls them.
-POOLS = {"prefork": "prefork", "async": "custom"}
 
 
 class WorkerProcess:
     """One worker with its pool, killed with all its children at the end of the block.
 
-    `pool`: "prefork", or "async" for loop processes. `runs` goes over settings.RUNS.
-    `faults` names parts of the product to break, see tests/support/faulty.py.
+    `pool`: "prefork", or "async" for loop processes; by default what RUNYARD_TEST_POOL says, or prefork.
+    `runs` goes over settings.RUNS. `faults` names parts of the product to break, see tests/support/faulty.py.
     """
 
     def __init__(
@@ -40,10 +38,12 @@ class WorkerProcess:
         faults: tuple[str, ...] = (),
         runs: dict[str, Any] | None = None,
         environment: dict[str, str] | None = None,
-        pool: str = "prefork",
+        pool: str | None = None,
     ) -> None:
-        self._options = [f"--concurrency={concurrency}", f"--prefetch-multiplier={prefetch}", f"--pool={POOLS[pool]}"]
-        self.pool = pool
+        self.pool = pool or os.environ.get("RUNYARD_TEST_POOL", "prefork")
+        pools = {"prefork": "prefork", "async": "custom"}  # what Celery calls them
+        self._options = [f"--concurrency={concurrency}", f"--prefetch-multiplier={prefetch}"]
+        self._options.append(f"--pool={pools[self.pool]}")
         self._application = "tests.support.faulty" if faults else "project"
         self._environment = {
             "RUNYARD_ASSISTANTS": registrations(),

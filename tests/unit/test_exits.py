@@ -25,7 +25,7 @@ ONE, TWO, THREE = attempt(1), attempt(2), attempt(3)
     [
         ([Exit(ONE, None)], None, [CRASH]),
         ([Exit(ONE, None), Exit(TWO, None)], None, [SUSPECT, SUSPECT]),
-        ([Exit(ONE, None), Exit(attempt(2, claimed=False), None)], None, [CRASH, CRASH]),
+        ([Exit(ONE, None), Exit(attempt(2, claimed=False), None)], None, [CRASH, NEIGHBOUR]),
         ([Exit(ONE, Order.CANCELLED), Exit(TWO, None), Exit(THREE, None)], ONE, [CRASH, NEIGHBOUR, NEIGHBOUR]),
         ([Exit(attempt(1, leftovers=True), None), Exit(TWO, None)], None, [CRASH, NEIGHBOUR]),
         ([Exit(ONE, Order.SHUTDOWN), Exit(TWO, Order.SHUTDOWN)], ONE, [TERMINATED, TERMINATED]),

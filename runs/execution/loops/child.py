@@ -49,7 +49,7 @@ class Child:
     @property
     def is_usable(self) -> bool:
         """Whether it can be given a run; one that is for single runs is started when there is one."""
-        return not self.is_closed or (self.alone and not self.pid)
+        return not self.is_leaving and (not self.is_closed or (self.alone and not self.pid))
 
     @property
     def free(self) -> Iterator[int]:

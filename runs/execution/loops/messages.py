@@ -62,6 +62,10 @@ class Job:
         """Forget the message: nothing depends on it."""
         self._call(1, _info(Ignore()))
 
+    def give_back(self) -> None:
+        """The message goes back to its queue."""
+        self._call(1, _info(Reject("the worker stops", requeue=True)))
+
     def refuse(self) -> None:
         """It is no run."""
         logger.error("Task %s[%s] is refused: this pool executes runs only; start a prefork worker", *self._who)

@@ -22,6 +22,7 @@ from runs.execution.loops.child import Child
 
 if TYPE_CHECKING:  # Celery imports this before Django is set up
     from runs.execution.loops.messages import Job
+    from runs.execution.slots import SlotTable
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +47,7 @@ class LoopPool(BasePool):
         self._numbers = count(1)
         self._jobs: dict[int, Job] = {}
         self._hub: Any = None
-        self._is_ending = False
+        self._is_stopping = False
 
     # Its life
 
@@ -71,6 +72,7 @@ class LoopPool(BasePool):
 
     def on_stop(self) -> None:
         """Wait until every run has ended or was handed back: orders, and the ends of grace, go on meanwhile."""
+        self._is_stopping = True
         while self._jobs:
             self.maintain_pool()
             for child in list(self._living()):
@@ -88,7 +90,6 @@ class LoopPool(BasePool):
         self.on_stop()
 
     def _end_processes(self) -> None:
-        self._is_ending = True
         living = list(self._living())
         for child in living:
             self._forget(child)
@@ -127,8 +128,11 @@ class LoopPool(BasePool):
         return job
 
     def _assign(self) -> None:
+        """Give what waits to whoever can; a worker that stops gives it back to the others."""
         for job in [self._waiting.popleft() for _ in range(len(self._waiting))]:
-            if not self._give(job):
+            if self._is_stopping:
+                self._done(job, job.give_back)
+            elif not self._give(job):
                 self._waiting.append(job)
 
     def _give(self, job: "Job") -> bool:
@@ -146,19 +150,25 @@ class LoopPool(BasePool):
 
     def _able(self, *, alone: bool) -> Iterator[Child]:
         for child in self._children:
-            if (
-                child.alone == alone
-                and not child.is_leaving
-                and child.is_usable
-                and any(map(self._is_vacant, child.free))
-            ):
+            usable = child.alone == alone and child.is_usable and self._turns(child)
+            if usable and any(map(self._is_vacant, child.free)):
                 yield child
+
+    def _turns(self, child: Child) -> bool:
+        """A loop that somebody holds is given nothing; there may be another one."""
+        from runs.conf import runs_settings
+
+        return not child.pid or self._table.slots[child.slots.start].stands_for < runs_settings().LOOP_STALL_SECONDS
 
     def _is_vacant(self, slot: int) -> bool:
         """A predecessor that died there must be seen by the observer first."""
+        return self._table.slots[slot].execution() is None
+
+    @property
+    def _table(self) -> "SlotTable":
         from runs.execution.worker import shared_table
 
-        return shared_table().slots[slot].execution() is None
+        return shared_table()
 
     def _hear(self, child: Child) -> None:
         for said in child.receive():
@@ -208,26 +218,26 @@ class LoopPool(BasePool):
                 self._done(job, job.ignore)
             else:
                 self._waiting.append(job)
-        if not child.alone and not self._is_ending:
+        if not child.alone and not self._is_stopping:
             self._fork(child)
 
     def _living(self) -> Iterator[Child]:
         return (child for child in self._children if child.pid)
 
     def _fork(self, child: Child) -> None:
-        child.fork(self._serve)
+        self._table.slots[child.slots.start].note_turn()
+        child.fork(lambda main_process: self._serve(child, main_process))
         if self._hub is not None:
             self._listen(child)
 
-    def _serve(self, main_process: socket.socket) -> None:
+    def _serve(self, child: Child, main_process: socket.socket) -> None:
         """In the new process."""
         for other in self._living():
             other.close()
         process_initializer(*self.options["initargs"])
         from runs.execution.loops.process import LoopProcess
-        from runs.execution.worker import shared_table
 
-        LoopProcess(main_process, shared_table()).run()
+        LoopProcess(main_process, self._table, child.slots.start).run()
 
     def _listen(self, child: Child) -> None:
         self._hub.add_reader(child.socket, self._hear_or_bury, child)

@@ -46,8 +46,8 @@ def prepare() -> None:
 class LoopProcess:
     """This process. Messages in both directions are lines of JSON on one socket."""
 
-    def __init__(self, main_process: socket.socket, table: SlotTable) -> None:
-        self._socket, self._table = main_process, table
+    def __init__(self, main_process: socket.socket, table: SlotTable, first_slot: int) -> None:
+        self._socket, self._table, self._first_slot = main_process, table, table.slots[first_slot]
         self._loop = AttemptLoop()
         self._database = DatabaseThreads(runs_settings().LOOP_CONNECTIONS)
         self._attempts: dict[int, LoopAttempt] = {}
@@ -64,7 +64,7 @@ class LoopProcess:
             share_scribe()
         self._install_handlers()
         asyncio.set_event_loop(self._loop)
-        Watchdog(self._loop, self._table, self._attempts).start()
+        Watchdog(self._loop, self._first_slot, self._attempts).start()
         serving = self._loop.create_task(self._serve())
         serving.add_done_callback(lambda _: self._loop.stop())
         self._loop.run_until_stopped()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from runs import metrics
 from runs.conf import runs_settings
 from runs.dispatch import MESSENGER
-from runs.execution.slots import SlotTable
+from runs.execution.slots import Slot
 
 if TYPE_CHECKING:
     from runs.execution.loops.attempt import LoopAttempt
@@ -27,10 +27,8 @@ FRAMES = 8
 class Watchdog:
     """A thread that looks whether the loop turns. It kills nobody: that is the business of orders and their grace."""
 
-    def __init__(
-        self, loop: asyncio.AbstractEventLoop, table: SlotTable, attempts: "Mapping[int, LoopAttempt]"
-    ) -> None:
-        self._loop, self._table, self._attempts = loop, table, attempts
+    def __init__(self, loop: asyncio.AbstractEventLoop, slot: Slot, attempts: "Mapping[int, LoopAttempt]") -> None:
+        self._loop, self._slot, self._attempts = loop, slot, attempts
         self._turned_at = time.monotonic()
         self._main_thread = threading.main_thread().ident
         self._thread = threading.Thread(target=self._watch, name=f"{MESSENGER}-watchdog", daemon=True)
@@ -42,6 +40,7 @@ class Watchdog:
 
     def _turn(self) -> None:
         self._turned_at = time.monotonic()
+        self._slot.note_turn()
         self._loop.call_later(TURN_SECONDS, self._turn)
 
     def _watch(self) -> None:
@@ -52,7 +51,7 @@ class Watchdog:
             stands_for = time.monotonic() - turned_at
             if stands_for < runs_settings().LOOP_STALL_SECONDS or turned_at == reported:
                 continue
-            if self._table.lease_confirmed:  # without a lease everything is to stand still
+            if self._slot.table.lease_confirmed:  # without a lease everything is to stand still
                 reported = turned_at
                 self._report(stands_for)
 

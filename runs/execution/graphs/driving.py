@@ -10,7 +10,7 @@ from runs.assistants.graphs.project import GraphReference
 from runs.execution.drivers import drive
 from runs.execution.graphs import checkpointer
 from runs.execution.graphs.calls import Call, make_config, make_input, make_options
-from runs.execution.graphs.checkpointer import FencedCheckpointer, find_start
+from runs.execution.graphs.checkpointer import FencedCheckpointer, Start, find_start
 from runs.execution.graphs.frames import GraphFrames
 from runs.execution.graphs.kinds import needs_event_loop
 from runs.execution.graphs.rows import VisibleRows
@@ -39,12 +39,15 @@ class GraphDriver:
 
     def drive(self) -> None:
         """Execute the graph; whatever leaves it leaves this function. Raises GraphNotLoaded, CheckpointNotFound."""
-        self._start = scribe.do(lambda: self._host.persist(lambda: find_start(self._run, self._rows)))
+        self._start = scribe.do(self._find_start)
         self._frames.begin()
         try:
             drive(self._execute, self._guard, _no_steps)
         finally:
             scribe.do(_nothing)  # what was submitted is done before the attempt is said to have left
+
+    def _find_start(self) -> Start:
+        return self._host.persist(lambda: find_start(self._run, self._rows))
 
     def _execute(self) -> Any:
         """Assistant code: loading is, too. Returns a coroutine if the graph needs an event loop."""

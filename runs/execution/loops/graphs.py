@@ -6,7 +6,6 @@ from concurrent.futures import Future
 from typing import Any
 
 from runs.execution.graphs.calls import Call
-from runs.execution.graphs.checkpointer import Start, find_start
 from runs.execution.graphs.driving import GraphDriver
 from runs.execution.graphs.scribe import scribe
 from runs.execution.graphs.snapshot import Graph
@@ -30,9 +29,6 @@ class LoopGraphDriver(GraphDriver):
         finally:
             # what was submitted is done before the attempt is said to have left
             await asyncio.wrap_future(attempt.lane.submit(_nothing))
-
-    def _find_start(self) -> Start:
-        return self._host.persist(lambda: find_start(self._run, self._rows))
 
     async def _prepare_in_event_loop(self, graph: Graph) -> Call:
         """A later attempt reads what the one before has stored."""

@@ -21,7 +21,7 @@ JS := tests/contract/javascript
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 15
 
-up: $(RUNTIME) ## start everything on this machine; Ctrl-C stops it (PORT, FLOWER_PORT, WORKERS, RUNYARD_HOME, ...)
+up: $(RUNTIME) ## start everything on this machine; Ctrl-C stops it (PORT, FLOWER_PORT, WORKERS, WORKER_POOL, ...)
 	@$(PY) -m project.local.up
 
 langgraph: $(RUNTIME) ## what executes a LangGraph project, and what the project needs (REQUIREMENTS=its requirements.txt)

@@ -1,5 +1,6 @@
 """`manage.py check`: settings under which a promise would not hold are refused, with the reason."""
 
+import os
 from collections.abc import Collection, Iterator
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -13,6 +14,7 @@ from django.db import OperationalError, connection, transaction
 from runs.assistants import registry
 from runs.broker import unserved_queues
 from runs.conf import RunsSettings, runs_settings
+from runs.pools import LOOP_POOL, is_known
 
 #: What kombu's Redis transport takes when it is told nothing, in seconds.
 KOMBU_VISIBILITY = 3600
@@ -94,9 +96,22 @@ def _check_queue(options: RunsSettings) -> Iterator[CheckMessage]:
             hint="Name them all in CELERY_TASK_QUEUES, or set FAIR_QUEUES to 1.",
             id="runs.E027",
         )
+    yield from _check_pool(conf)
     yield from _check_blocking(conf)
     if conf.task_time_limit is not None and conf.task_time_limit <= options.MAX_RUN_SECONDS:
         yield Error("CELERY_TASK_TIME_LIMIT must be longer than RUNS['MAX_RUN_SECONDS'].", id="runs.E024")
+
+
+def _check_pool(conf: Any) -> Iterator[CheckMessage]:
+    """A worker that is started with another one refuses, too."""
+    custom = os.environ.get("CELERY_CUSTOM_WORKER_POOL")
+    for pool in (conf.worker_pool, custom):
+        if pool and pool != "custom" and not is_known(pool):
+            yield Error(
+                f"{pool} cannot execute runs: only prefork and {LOOP_POOL} can interrupt a run, and end it.",
+                hint=f"Set CELERY_WORKER_POOL to prefork; or to custom, with CELERY_CUSTOM_WORKER_POOL={LOOP_POOL}.",
+                id="runs.E028",
+            )
 
 
 def _check_blocking(conf: Any) -> Iterator[CheckMessage]:

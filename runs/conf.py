@@ -39,6 +39,14 @@ class RunsSettings:
     INTERRUPT_EVERY_SECONDS: float = 1.0
     #: How long a returned attempt waits for threads it started before its process is ended.
     THREAD_LEAVE_SECONDS: float = 1.0
+    #: In a worker with loop processes: how many there are (0: one for each CPU).
+    LOOP_PROCESSES: int = 0
+    #: How many runs whose loop process has crashed are executed at a time, each in a process of its own.
+    LOOP_ALONE_PROCESSES: int = 8
+    #: Connections to the database of each loop process, whatever number of runs it executes.
+    LOOP_CONNECTIONS: int = 4
+    #: A loop that has not turned for so long is reported by the name of the assistant that holds it.
+    LOOP_STALL_SECONDS: float = 1.0
     #: How long runs may go on after SIGTERM before they are handed to another worker.
     SOFT_SHUTDOWN_SECONDS: float = 20.0
     #: First wait before a dispatched run that nobody claimed is dispatched again; doubles up to the maximum.

@@ -18,12 +18,15 @@ from runs import broker
 from runs.after_commit import after_commit
 from runs.conf import runs_settings
 from runs.models import Run
+from runs.states import must_be_alone
 
 logger = logging.getLogger(__name__)
 
 EXECUTE_RUN = "runs.execute_run"
 INTERRUPT_RUN = "interrupt_run"
 FORCE_STOP_RUN = "force_stop_run"
+#: Header of a message whose run is to be executed alone in its process.
+ALONE = "runyard_alone"
 MESSENGER = "runs-messenger"
 _MAX_WAITING_BROADCASTS = 1000
 #: Messages that wait for the end of a break; beyond it the oldest are left to the scheduler.
@@ -158,6 +161,7 @@ def publish_on_commit(run: Run) -> None:
         shown_as=f"{run.assistant}/{run.multitask_strategy}",
         argsrepr=f"(run {run.pk})",
         kwargsrepr=repr(details),
+        **({"headers": {ALONE: True}} if must_be_alone(run.reason) else {}),
     )
     after_commit(partial(_breaker.call, f"run {run.pk}", send, keep=True))
 

@@ -64,7 +64,11 @@ class Departure(TextChoices):
     SHUTDOWN = "shutdown"
     TERMINATED = "shutdown: of its process alone"
     NEIGHBOUR = "neighbour"
+    SUSPECT = "neighbour: of a crash that may be its own"
 
+
+#: What is said of the end of a process, beside the departure.
+PROCESS_EXITED = "process {pid} exited"
 
 IN_FLIGHT = frozenset({RunStatus.PENDING, RunStatus.RUNNING})
 TERMINAL = frozenset(RunStatus) - IN_FLIGHT
@@ -85,3 +89,9 @@ TRANSITIONS: dict[RunStatus | None, frozenset[RunStatus]] = {
 def is_legal(from_status: RunStatus | None, to_status: RunStatus) -> bool:
     """Return whether the table has this transition."""
     return to_status in TRANSITIONS[from_status]
+
+
+def must_be_alone(reason: str) -> bool:
+    """Whether a run that was handed back for this reason may have killed its process: it is executed alone then."""
+    proven = f"{Departure.CRASH}: {PROCESS_EXITED.partition('{')[0]}"
+    return reason.startswith((str(Departure.SUSPECT), proven))

@@ -9,11 +9,10 @@ from celery.exceptions import Ignore
 from runs import registrar  # noqa: F401 - a worker that starts calls it
 from runs.dispatch import EXECUTE_RUN
 from runs.execution.attempt import Ending, execute
+from runs.execution.loops.messages import RunFailed
 from runs.execution.worker import current_slot
 
-
-class RunFailed(Exception):
-    """A run ended with an error; its row has the details."""
+__all__ = ["RunFailed", "execute_run"]
 
 
 @shared_task(bind=True, name=EXECUTE_RUN, throws=(RunFailed,))

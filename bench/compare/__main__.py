@@ -15,7 +15,13 @@ from bench.environments import AEGRA, LANGGRAPH
 from bench.stack import allow_files
 from runs import __version__
 
-VERSIONS = {"runyard": __version__, "langgraph": LANGGRAPH[-1], "aegra": AEGRA[0], "aegra-workers": AEGRA[0]}
+VERSIONS = {
+    "runyard": __version__,
+    "runyard-async": __version__,
+    "langgraph": LANGGRAPH[-1],
+    "aegra": AEGRA[0],
+    "aegra-workers": AEGRA[0],
+}
 TRIAL = Scale(samples=5, clients=(16,), waiting=(16,), queued=20, idle=(50,), flood_seconds=4.0)
 FILES = 8192
 

@@ -9,7 +9,8 @@ from xml.sax.saxutils import escape
 from bench.compare.scenarios import Row
 from bench.report import machine, table
 
-OURS = "runyard"
+#: Ours, with either pool.
+OURS = ("runyard", "runyard-async")
 _BAR, _GAP, _LEFT, _WIDTH = 16, 6, 150, 420
 
 
@@ -31,13 +32,14 @@ class Measured:
         return {server: statistics.median(values) for server, values in self.values.items()}
 
     def ratio(self) -> float | None:
-        """Ours to that of the best peer; None if either is missing."""
+        """Ours, with the better pool, to that of the best peer; None if either is missing."""
         medians = self.medians()
-        ours = medians.pop(OURS, None)
-        if ours is None or not medians:
+        ours = [medians.pop(name) for name in OURS if name in medians]
+        if not ours or not medians:
             return None
-        best = max(medians.values()) if self.more_is_better else min(medians.values())
-        return ours / best if best else None
+        better = max if self.more_is_better else min
+        best = better(medians.values())
+        return better(ours) / best if best else None
 
 
 def markdown(measured: Sequence[Measured], servers: Mapping[str, str], failures: Sequence[str]) -> str:
@@ -80,7 +82,7 @@ def chart(measured: Measured) -> str:
     for place, (server, value) in enumerate(medians.items()):
         top = 24 + place * (_BAR + _GAP)
         width = max(1, value / longest * _WIDTH)
-        colour = "#2f7d5b" if server == OURS else "#8a8f98"
+        colour = "#2f7d5b" if server in OURS else "#8a8f98"
         bars.append(f'<text x="0" y="{top + 12}">{escape(server)}</text>')
         bars.append(f'<rect x="{_LEFT}" y="{top}" width="{width:.0f}" height="{_BAR}" fill="{colour}"/>')
         bars.append(f'<text x="{_LEFT + width + 6:.0f}" y="{top + 12}">{value:.4g}</text>')

@@ -63,13 +63,17 @@ def _is_engine(process: psutil.Process) -> bool:
         return True
 
 
-@contextmanager
-def runyard() -> Iterator[Server]:
-    """All of it, as `make up` starts it, with two children in its worker."""
-    given = {"RUNYARD_CONFIG": str(PROJECT / "langgraph.json"), "WORKERS": "2"}
-    with running_server(environment=given) as up:
-        keys = ({"x-api-key": key} for key in (up.api_key, _another_key(up)))
-        yield Server("runyard", up.url, psutil.Process(up.process.pid), *keys)
+def runyard(*, pool: str, workers: int) -> Callable[[], AbstractContextManager[Server]]:
+    """All of it, as `make up` starts it, with so many runs at a time in its worker."""
+
+    @contextmanager
+    def start() -> Iterator[Server]:
+        given = {"RUNYARD_CONFIG": str(PROJECT / "langgraph.json"), "WORKER_POOL": pool, "WORKERS": str(workers)}
+        with running_server(environment=given) as up:
+            keys = ({"x-api-key": key} for key in (up.api_key, _another_key(up)))
+            yield Server(f"runyard ({pool})", up.url, psutil.Process(up.process.pid), *keys)
+
+    return start
 
 
 def _another_key(up: RunningServer) -> str:
@@ -127,7 +131,8 @@ def aegra(*, workers: bool) -> Callable[[], AbstractContextManager[Server]]:
 
 
 SERVERS: dict[str, Callable[[], AbstractContextManager[Server]]] = {
-    "runyard": runyard,
+    "runyard": runyard(pool="prefork", workers=2),
+    "runyard-async": runyard(pool="async", workers=512),
     "langgraph": langgraph_dev,
     "aegra": aegra(workers=False),
     "aegra-workers": aegra(workers=True),

@@ -9,6 +9,9 @@ from project.local.ports import LOOPBACK
 
 WEB_CONNECTIONS = "8"  # sync views open one connection per request thread; without a pool that is hundreds
 
+#: The ways to execute runs, by the names that Celery has for them.
+POOLS = {"prefork": "prefork", "async": "custom"}
+
 
 @dataclass(frozen=True)
 class Process:
@@ -51,11 +54,11 @@ class Addresses:
         return self.urls | {"API": f"{self.urls['API']}/ok", "Flower": f"{self.urls['Flower']}healthcheck"}
 
 
-def processes(addresses: Addresses, *, workers: int, password: str, home: Path) -> list[Process]:
+def processes(addresses: Addresses, *, workers: int, pool: str, password: str, home: Path) -> list[Process]:
     """Web, worker, scheduler and Flower."""
     return [
         _web(addresses.port, addresses.urls["Flower"]),
-        _worker(workers),
+        _worker(workers, POOLS[pool]),
         Process("scheduler", ("manage.py", "run_scheduler")),
         _flower(addresses.flower_port, addresses.urls["API"], password, home),
     ]
@@ -67,7 +70,7 @@ def _web(port: int, flower: str) -> Process:
     return Process("web", arguments + manner, {"DATABASE_POOL_SIZE": WEB_CONNECTIONS, "RUNYARD_FLOWER_URL": flower})
 
 
-def _worker(count: int) -> Process:
+def _worker(count: int, pool: str) -> Process:
     arguments = (
         "-m",
         "celery",
@@ -79,9 +82,14 @@ def _worker(count: int) -> Process:
         "INFO",
         "--concurrency",
         str(count),
+        "--pool",
+        pool,
     )
     # SIGQUIT hands runs back at once: whoever presses Ctrl-C does not want to wait for them.
-    environment = {"PYTHONWARNINGS": "ignore:You're running the worker with superuser"}
+    environment = {
+        "PYTHONWARNINGS": "ignore:You're running the worker with superuser",
+        "CELERY_CUSTOM_WORKER_POOL": "runs.execution.loops.pool:LoopPool",
+    }
     return Process("worker", arguments, environment, ready_when=" ready.", stop_signal=signal.SIGQUIT, patience=40.0)
 
 

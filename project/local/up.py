@@ -17,10 +17,12 @@ from project.local.errors import CannotStart
 from project.local.home import ROOT, Home
 from project.local.ports import port_from_environment
 from project.local.processes import before_exec
-from project.local.stack import Addresses, processes
+from project.local.stack import POOLS, Addresses, processes
 from project.local.supervisor import Supervisor
 
 _CREDENTIALS = ("RUNYARD_ADMIN_PASSWORD", "RUNYARD_API_KEY")  # none of the business of assistants
+#: Runs at the same time; with prefork each has a process.
+DEFAULT_WORKERS = {"prefork": "4", "async": "256"}
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -42,7 +44,8 @@ def main() -> int:
 
 def _up(home: Home, console: Console) -> int:
     ports = Addresses(port_from_environment("PORT", 8000, "API"), port_from_environment("FLOWER_PORT", 5555, "Flower"))
-    workers, password = _number_of_workers(), _operator_password(home)
+    pool, password = _pool(), _operator_password(home)
+    workers = _number_of_workers(pool)
     console.say(f"data is in {home.path}")
     with started_engines(home) as engines:
         found = {**engines.values, "SECRET_KEY": home.settings.secret("SECRET_KEY")}
@@ -55,7 +58,7 @@ def _up(home: Home, console: Console) -> int:
             home.announce(ports.urls)
             console.say(_welcome(ports, accounts, password))
 
-        stack = processes(ports, workers=workers, password=password, home=home.path)
+        stack = processes(ports, workers=workers, pool=pool, password=password, home=home.path)
         without_credentials = {name: value for name, value in environment.items() if name not in _CREDENTIALS}
         status = Supervisor(stack, engines.embedded, without_credentials, console).run(ports.probes, announce)
         _ignore_signals()  # what is left to do is short and must be done
@@ -106,8 +109,15 @@ def _operator_password(home: Home) -> str:
     return password
 
 
-def _number_of_workers() -> int:
-    text = os.environ.get("WORKERS") or "4"
+def _pool() -> str:
+    pool = os.environ.get("WORKER_POOL") or "prefork"
+    if pool not in POOLS:
+        raise CannotStart(f"WORKER_POOL={pool} is no way to execute runs; give {' or '.join(POOLS)}.")
+    return pool
+
+
+def _number_of_workers(pool: str) -> int:
+    text = os.environ.get("WORKERS") or DEFAULT_WORKERS[pool]
     if not text.isdigit() or int(text) == 0:
         raise CannotStart(f"WORKERS={text} is not a number of worker processes; give 1 or more.")
     return int(text)

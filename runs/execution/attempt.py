@@ -102,9 +102,12 @@ def _wait_for_life(slot: Slot) -> UUID | None:
 class AttemptExecutor:
     """Drives an assistant and answers its context; whatever it writes is fenced by the attempt."""
 
+    #: Where its orders arrive.
+    guard_class: Any = Guard
+
     def __init__(self, run: Run, worker_id: UUID, slot: Slot) -> None:
         self._run, self._worker_id, self._slot = run, worker_id, slot
-        self._guard = Guard(slot, run.pk, run.attempt, worker_id)
+        self._guard = self.guard_class(slot, run.pk, run.attempt, worker_id)
         self._graph = _graph_of(run)
         self._frames: Any = _frames_of(run, self._graph)
         self._state: dict[str, Any] = {}
@@ -270,8 +273,11 @@ class AttemptExecutor:
 
     def _report_sometimes(self) -> None:
         """Long runs show what they have used so far; only from the main thread, whose connection is looked after."""
-        due = time.monotonic() - self._reported_at >= PROGRESS_EVERY_SECONDS and self._report.columns()
-        if not due or threading.current_thread() is not threading.main_thread() or self._guard.in_event_loop:
+        if (
+            not self._progress_is_due()
+            or threading.current_thread() is not threading.main_thread()
+            or self._guard.in_event_loop
+        ):
             return
         try:
             with executors_connection():
@@ -281,6 +287,9 @@ class AttemptExecutor:
         except (DatabaseError, InterfaceError):  # what was reported is kept, and written with the next step
             logger.warning("progress of run %s was not stored yet", self._run.pk, exc_info=True)
         self._reported_at = time.monotonic()
+
+    def _progress_is_due(self) -> bool:
+        return time.monotonic() - self._reported_at >= PROGRESS_EVERY_SECONDS and bool(self._report.columns())
 
     def _take_report(self) -> Report:
         with self._report_lock:

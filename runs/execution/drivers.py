@@ -3,11 +3,23 @@
 import asyncio
 import inspect
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
+from runs.execution.event_loop import event_loop
 from runs.execution.interruption import Guard
-from runs.execution.loops import event_loop
+
+
+class AnyGuard(Protocol):
+    """The part of a guard that a generator needs."""
+
+    def assistant_code(self) -> AbstractContextManager[None]:
+        """The block executes assistant code."""
+
+    def pending(self) -> BaseException | None:
+        """What to throw into the assistant now."""
+
 
 #: Stores what was yielded; raises what the assistant is to see instead of going on.
 OnStep = Callable[[Any], None]
@@ -25,7 +37,7 @@ def drive(call: Callable[[], Any], guard: Guard, on_step: OnStep) -> Any:
         guard.raise_if_ordered()
         made = call()
     if inspect.isgenerator(made):
-        return _drive_generator(cast(SyncSteps, made), guard, on_step)
+        return drive_generator(cast(SyncSteps, made), guard, on_step)
     if inspect.isasyncgen(made):
         return _AsyncSteps(cast(AsyncSteps, made), guard, on_step).drive()
     if inspect.iscoroutine(made):
@@ -33,7 +45,9 @@ def drive(call: Callable[[], Any], guard: Guard, on_step: OnStep) -> Any:
     return made
 
 
-def _drive_generator(generator: SyncSteps, guard: Guard, on_step: OnStep) -> Any:
+def drive_generator(generator: SyncSteps, guard: AnyGuard, on_step: OnStep) -> Any:
+    """Walk through a generator in this thread."""
+
     def advance(refusal: BaseException | None) -> tuple[bool, Any]:
         try:
             with guard.assistant_code():

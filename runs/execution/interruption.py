@@ -159,7 +159,7 @@ class Guard:
             return
         if self._loop is None or self._task is None:
             raise self.exception()
-        running = None if _is_of_the_loop(frame) else self._running_task()
+        running = None if is_of_the_loop(frame) else self._running_task()
         if running is not self._task and not self._task_told:
             self._loop.call_soon_threadsafe(self._task.cancel)
         self._task_told = True
@@ -174,7 +174,7 @@ class Guard:
 
     def unwinding(self) -> bool:
         """Whether this thread is handling an interruption, or something raised while handling one."""
-        return _comes_from_interruption(sys.exc_info()[1], cancelled=self._task_told)
+        return comes_from_interruption(sys.exc_info()[1], cancelled=self._task_told)
 
     # Threads
 
@@ -199,7 +199,7 @@ class Guard:
 
         A signal surfaces in the main thread only; one that waits for its threads would otherwise wait to their end.
         """
-        unwinding, frames = _unwinding_threads(), sys._current_frames()
+        unwinding, frames = unwinding_threads(), sys._current_frames()
         for thread in self._threads_of_the_assistant():
             ident = thread.ident
             if ident is None or self._own_sections.get(ident) or ident in unwinding:
@@ -217,7 +217,7 @@ class Guard:
         """
         deadline = time.monotonic() + seconds
         while threads := self.started_threads():
-            if time.monotonic() >= deadline and not _unwinding_threads() & {thread.ident for thread in threads}:
+            if time.monotonic() >= deadline and not unwinding_threads() & {thread.ident for thread in threads}:
                 return False
             time.sleep(0.02)
         return True
@@ -237,7 +237,7 @@ class _AssistantCode:
         self._guard.note_threads()
 
 
-def _is_of_the_loop(frame: FrameType | None) -> bool:
+def is_of_the_loop(frame: FrameType | None) -> bool:
     """Whether the frame is asyncio's own code and not the assistant's."""
     module = "" if frame is None else str(frame.f_globals.get("__name__", ""))
     return module.split(".")[0] in ("asyncio", "selectors")
@@ -263,9 +263,9 @@ def between_two_jobs(frame: FrameType | None) -> bool:
     return False
 
 
-def _unwinding_threads() -> set[int | None]:
+def unwinding_threads() -> set[int | None]:
     """Threads that are handling an interruption, or something raised while handling one."""
-    return {ident for ident, handled in sys._current_exceptions().items() if _comes_from_interruption(_value(handled))}
+    return {ident for ident, handled in sys._current_exceptions().items() if comes_from_interruption(_value(handled))}
 
 
 def _value(handled: Any) -> BaseException | None:
@@ -274,7 +274,7 @@ def _value(handled: Any) -> BaseException | None:
     return value
 
 
-def _comes_from_interruption(exception: BaseException | None, *, cancelled: bool = False) -> bool:
+def comes_from_interruption(exception: BaseException | None, *, cancelled: bool = False) -> bool:
     seen: set[int] = set()
     while exception is not None and id(exception) not in seen:
         if isinstance(exception, Interruption) or (cancelled and isinstance(exception, asyncio.CancelledError)):
@@ -295,7 +295,7 @@ def install_handlers() -> None:
     signal.pthread_sigmask(
         signal.SIG_UNBLOCK, {signal.SIGTERM, INTERRUPT_SIGNAL}
     )  # a predecessor may have blocked them
-    threading.excepthook = _on_thread_end
+    threading.excepthook = on_thread_end
 
 
 def _forget_attempt() -> None:
@@ -323,6 +323,6 @@ def _on_terminate(signum: int, frame: FrameType | None) -> None:
         raise SystemExit
 
 
-def _on_thread_end(args: threading.ExceptHookArgs) -> None:
+def on_thread_end(args: threading.ExceptHookArgs) -> None:
     if not issubclass(args.exc_type, Interruption):  # that one was ours
         threading.__excepthook__(args)

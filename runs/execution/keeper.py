@@ -9,6 +9,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Collection, Sequence
 from functools import partial
 from uuid import UUID
 
@@ -18,6 +19,7 @@ from runs.actors import Actor, system
 from runs.conf import runs_settings
 from runs.errors import NotCancellable, RunNotFound
 from runs.execution.clerk import Clerk
+from runs.execution.exits import Exit, departures
 from runs.execution.observer import Handlers, Observer
 from runs.execution.slots import Execution, Order, SlotTable
 from runs.heartbeats import Heart
@@ -26,7 +28,7 @@ from runs.models import Run
 from runs.services.cancel import cancel_run
 from runs.services.lifecycle import executor_gone, time_out_run
 from runs.services.workers import HeldRun, register_worker, renew_worker, retire_worker
-from runs.states import CancelAction, Departure, RunStatus
+from runs.states import PROCESS_EXITED, CancelAction, Departure, RunStatus
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +44,8 @@ class Keeper:
         self._table = table
         self._identity = {"host": host, "version": version}
         self._capacity = capacity
+        #: Processes that were killed, and for which of the attempts that they executed.
+        self._killed_for: dict[int, Execution] = {}
         self._clerk = Clerk()
         self._heart = Heart("worker")
         handlers = Handlers(exited=self._exited, overdue=self._overdue, grace_over=self._grace_over)
@@ -130,8 +134,9 @@ class Keeper:
             self._be_buried(worker_id)
             return
         self._table.confirm_lease(asked_at + runs_settings().LEASE_SECONDS)
+        executed = self._table.attempts()  # read after the database, so nothing is missed
         for run in held:
-            self._look_at(run, worker_id)
+            self._look_at(run, worker_id, executed.get(run.run_id, ()))
 
     def _begin_life(self) -> None:
         """Only when nothing of an earlier life is executed any more; who is about to claim waits for the new one."""
@@ -148,10 +153,9 @@ class Keeper:
         self._table.end_life()
         self._observer.interrupt_all(Order.FENCED)
 
-    def _look_at(self, held: HeldRun, worker_id: UUID) -> None:
-        """Act on what a renewal says of a run; the slots are read after the database, so nothing is missed."""
-        executed = any(execution.attempt in (0, held.attempt) for execution in self._table.find(held.run_id))
-        if not executed:
+    def _look_at(self, held: HeldRun, worker_id: UUID, attempts: Collection[int]) -> None:
+        """Act on what a renewal says of a run. `attempts`: what the children are at; 0: its claim."""
+        if not {0, held.attempt}.intersection(attempts):
             self._settle(held.run_id, held.attempt, worker_id, Departure.CRASH, "nothing executes it")
         elif held.status != RunStatus.RUNNING:
             self._observer.interrupt(held.run_id, held.attempt, ORDERS.get(held.status, Order.CANCELLED))
@@ -160,20 +164,19 @@ class Keeper:
 
     # What the observer has seen
 
-    def _exited(self, execution: Execution, order: Order | None) -> None:
-        """A child has exited with an attempt: settle it. The row knows whether it had been settled already."""
+    def _exited(self, exits: Sequence[Exit]) -> None:
+        """A child has exited with attempts: settle them. A row knows whether it had been settled already."""
         worker_id = self._table.worker_id
-        if worker_id is None:
+        if worker_id is None or not exits:
             return
-        departure = Departure.TERMINATED if order == Order.SHUTDOWN else Departure.CRASH
-        if self._table.shutting_down:
-            departure = Departure.SHUTDOWN
-        detail = f"process {execution.pid} exited"
-        if execution.attempt:
-            self._settle(execution.run_id, execution.attempt, worker_id, departure, detail)
-        else:
-            claim = partial(self._settle_claim, execution.run_id, worker_id, departure, detail)
-            self._clerk.submit(f"claim of {execution.run_id}", claim)
+        killed_for = self._killed_for.pop(exits[0].execution.pid, None)
+        for execution, departure in departures(exits, killed_for=killed_for, shutting_down=self._table.shutting_down):
+            detail = PROCESS_EXITED.format(pid=execution.pid)
+            if execution.attempt:
+                self._settle(execution.run_id, execution.attempt, worker_id, departure, detail)
+            else:
+                claim = partial(self._settle_claim, execution.run_id, worker_id, departure, detail)
+                self._clerk.submit(f"claim of {execution.run_id}", claim)
 
     def _settle_claim(self, run_id: UUID, worker_id: UUID, departure: Departure, detail: str) -> None:
         """The child died at its claim: only the row knows whether the claim was committed.
@@ -230,5 +233,6 @@ class Keeper:
         if now is None or (now.pid, now.run_id, now.attempt) != (execution.pid, execution.run_id, execution.attempt):
             return
         logger.warning("killing process %s: it did not leave run %s", execution.pid, execution.run_id)
+        self._killed_for[execution.pid] = execution
         with contextlib.suppress(ProcessLookupError):  # it has exited; the observer will say so
             os.kill(execution.pid, signal.SIGKILL)

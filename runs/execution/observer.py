@@ -5,11 +5,12 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
 from runs.conf import runs_settings
+from runs.execution.exits import Exit, is_same
 from runs.execution.interruption import INTERRUPT_SIGNAL
 from runs.execution.slots import Execution, Order, SlotTable
 
@@ -32,7 +33,7 @@ class _Standing:
 class Handlers:
     """What the observer asks for when it has seen something; none of them may block."""
 
-    exited: Callable[[Execution, Order | None], None]
+    exited: Callable[[Sequence[Exit]], None]
     overdue: Callable[[Execution], None]
     grace_over: Callable[[Execution, Order], None]
 
@@ -107,9 +108,13 @@ class Observer:
     def _tick(self, now: float) -> None:
         if now >= self._shutdown_at:
             self.interrupt_all(Order.SHUTDOWN)
-        for execution in list(self._table.executions()):
-            if _has_exited(execution.pid):
-                self._note_exit(execution)
+        executions = list(self._table.executions())
+        exited = {pid for pid in {execution.pid for execution in executions} if _has_exited(pid)}
+        for pid in exited:
+            # Read again: what a process has written last was written before it exited.
+            self._note_exit([one for one in self._table.executions() if one.pid == pid])
+        for execution in executions:
+            if execution.pid in exited:
                 continue
             if execution.terminated:
                 self._give(execution, execution.attempt, Order.SHUTDOWN)
@@ -126,12 +131,17 @@ class Observer:
             self._overdue_at[execution.index] = now
             self._handlers.overdue(execution)
 
-    def _note_exit(self, execution: Execution) -> None:
+    def _note_exit(self, executions: Sequence[Execution]) -> None:
+        """A process has exited with these."""
+        exits = [Exit(execution, self._take_order(execution)) for execution in executions]
+        for execution in executions:
+            self._table.slots[execution.index].vacate_for(execution.pid)
+        self._handlers.exited(exits)
+
+    def _take_order(self, execution: Execution) -> Order | None:
         with self._lock:
-            given = _same(self._executed(execution.index), execution)
             standing = self._standing.pop(execution.index, None)
-        self._table.slots[execution.index].vacate_for(execution.pid)
-        self._handlers.exited(execution, standing.order if standing is not None and given else None)
+        return standing.order if standing is not None and _same(standing.execution, execution) else None
 
     def _follow_up(self, standing: _Standing, now: float) -> None:
         execution = self._table.slots[standing.execution.index].execution()
@@ -151,10 +161,7 @@ class Observer:
 
 
 def _same(one: Execution | None, other: Execution) -> bool:
-    if one is None:
-        return False
-    same_attempt = one.attempt == other.attempt or 0 in (one.attempt, other.attempt)
-    return one.pid == other.pid and one.run_id == other.run_id and same_attempt
+    return one is not None and is_same(one, other)
 
 
 def _signal(execution: Execution) -> None:

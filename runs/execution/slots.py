@@ -31,6 +31,7 @@ class _State(IntEnum):
     CLAIMING = 1
     EXECUTING = 2
     TERMINATED = 3
+    LEFTOVERS = 4
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,8 @@ class Execution:
     deadline: float
     #: Somebody asked the process to end: it hands the attempt back as soon as that has left.
     terminated: bool = False
+    #: The process ends because this attempt has left something behind that does not end.
+    leftovers: bool = False
 
 
 class _Struct:
@@ -119,6 +122,13 @@ class SlotTable:
             if state and (execution := self.slots[index].execution()) is not None:
                 yield execution
 
+    def attempts(self) -> dict[UUID, set[int]]:
+        """Which attempts of which runs the children are at; 0: about to claim."""
+        found: dict[UUID, set[int]] = {}
+        for execution in self.executions():
+            found.setdefault(execution.run_id, set()).add(execution.attempt)
+        return found
+
     def find(self, run_id: UUID) -> list[Execution]:
         """The children that execute, or are about to claim, this run."""
         return [execution for execution in self.executions() if execution.run_id == run_id]
@@ -134,6 +144,7 @@ class Slot:
         self._who = _Struct(memory, offset + 8, "=I16sId")
         self._order_kind = _Struct(memory, offset + 64, "=B")
         self._order_for = _Struct(memory, offset + 72, "=16sI")
+        self._turned_at = _Struct(memory, offset + 96, "=d")
 
     # Written by the child.
 
@@ -159,6 +170,14 @@ class Slot:
     def note_termination(self) -> None:
         """This child was asked to end while it executes an attempt; for a signal handler."""
         self._state.write(_State.TERMINATED)
+
+    def note_leftovers(self) -> None:
+        """This process is about to end because of this attempt, and of no other that it executes."""
+        self._state.write(_State.LEFTOVERS)
+
+    def note_turn(self) -> None:
+        """The loop of this process, whose first slot this is, turns; the main process says so before it has begun."""
+        self._turned_at.write(time.monotonic())
 
     def vacate(self) -> None:
         """Nothing is executed here any more."""
@@ -188,7 +207,21 @@ class Slot:
             return None
         pid, raw, attempt, deadline = self._who.read()
         run_id = UUID(bytes=bytes(raw))  # type: ignore[arg-type]
-        return Execution(self.index, int(pid), run_id, int(attempt), float(deadline), state == _State.TERMINATED)
+        return Execution(
+            self.index,
+            int(pid),
+            run_id,
+            int(attempt),
+            float(deadline),
+            state == _State.TERMINATED,
+            state == _State.LEFTOVERS,
+        )
+
+    @property
+    def stands_for(self) -> float:
+        """For how many seconds the loop of the process whose first slot this is has not turned."""
+        (turned_at,) = self._turned_at.read()
+        return time.monotonic() - float(turned_at)
 
     def order_for(self, run_id: UUID, attempt: int) -> Order | None:
         """The order to stop this attempt, if there is one.

@@ -9,7 +9,8 @@ import logging
 import threading
 import time
 from collections import deque
-from typing import Any
+from queue import SimpleQueue
+from typing import Any, Protocol
 from uuid import UUID
 
 import redis
@@ -30,6 +31,52 @@ RETRY_SECONDS = 0.2
 FLUSH_SECONDS = 1.0
 
 
+class Post(Protocol):
+    """Whose thread writes."""
+
+    def has_mail(self, writer: "StreamWriter") -> None:
+        """The writer has something to write, or has been closed. Called with its lock held."""
+
+
+class ThreadEach:
+    """A thread for each writer: where one attempt is executed at a time."""
+
+    def has_mail(self, writer: "StreamWriter") -> None:
+        """Its thread waits for its lock."""
+        if writer.thread is None:
+            writer.thread = threading.Thread(target=writer.write_until_closed, name=f"{MESSENGER}-stream", daemon=True)
+            writer.thread.start()
+
+
+class SharedThread:
+    """One thread for all writers of a process."""
+
+    def __init__(self) -> None:
+        self._writers: SimpleQueue[StreamWriter] = SimpleQueue()
+        threading.Thread(target=self._work, name=f"{MESSENGER}-streams", daemon=True).start()
+
+    def has_mail(self, writer: "StreamWriter") -> None:
+        """It is written to in turn."""
+        if not writer.is_queued:
+            writer.is_queued = True
+            self._writers.put(writer)
+
+    def _work(self) -> None:
+        while True:
+            self._writers.get().write_queued()
+
+
+class _Posts:
+    """How this process writes."""
+
+    post: Post = ThreadEach()
+
+
+def share_thread() -> None:
+    """From now on all writers of this process share a thread."""
+    _Posts.post = SharedThread()
+
+
 class StreamWriter:
     """The one writer of an attempt's frames."""
 
@@ -40,7 +87,9 @@ class StreamWriter:
         self._characters = 0
         self._condition = threading.Condition()
         self._writing = self._closed = self._refused = False
-        self._thread: threading.Thread | None = None
+        #: For a post: the thread that writes, and whether its turn has not come yet.
+        self.thread: threading.Thread | None = None
+        self.is_queued = False
 
     def write(self, event: str, data: Any) -> None:
         """Number the frame and have it written soon."""
@@ -52,9 +101,7 @@ class StreamWriter:
             self._characters += len(text)
             self._next += 1
             self._give_up_oldest()
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._work, name=f"{MESSENGER}-stream", daemon=True)
-                self._thread.start()
+            _Posts.post.has_mail(self)
             self._condition.notify_all()
 
     def _give_up_oldest(self) -> None:
@@ -72,29 +119,48 @@ class StreamWriter:
             self._condition.notify_all()
             return self._next - 1 if self._next else None
 
-    def _work(self) -> None:
-        while batch := self._take():
-            try:
-                written = log.append(self._run_id, self._attempt, batch)
-            except redis.RedisError as error:
-                logger.warning("stream of run %s: Redis did not answer (%s); trying again", self._run_id, error)
-                self._put_back(batch)
-                time.sleep(RETRY_SECONDS)
-                continue
-            self._done(refused=not written)
+    def write_until_closed(self) -> None:
+        """The life of a thread that has no other writer."""
+        while batch := self._wait_for_mail():
+            self._write(batch)
 
-    def _take(self) -> list[tuple[int, str, str]]:
+    def _wait_for_mail(self) -> list[tuple[int, str, str]]:
         with self._condition:
             while not self._waiting and not self._closed:
                 self._condition.wait()
-            batch: list[tuple[int, str, str]] = []
-            characters = 0
-            while self._waiting and len(batch) < BATCH and characters < BATCH_CHARACTERS:
-                batch.append(self._waiting.popleft())
-                characters += len(batch[-1][2])
-            self._characters -= characters
-            self._writing = bool(batch)
-            return batch
+            return self._take()
+
+    def write_queued(self) -> None:
+        """Write what waits, one batch; what is left waits for its next turn."""
+        with self._condition:
+            self.is_queued = False
+            batch = self._take()
+        if batch:
+            self._write(batch)
+        with self._condition:
+            if self._waiting:
+                _Posts.post.has_mail(self)
+
+    def _write(self, batch: list[tuple[int, str, str]]) -> None:
+        try:
+            written = log.append(self._run_id, self._attempt, batch)
+        except redis.RedisError as error:
+            logger.warning("stream of run %s: Redis did not answer (%s); trying again", self._run_id, error)
+            self._put_back(batch)
+            time.sleep(RETRY_SECONDS)
+            return
+        self._done(refused=not written)
+
+    def _take(self) -> list[tuple[int, str, str]]:
+        """Called with the lock held."""
+        batch: list[tuple[int, str, str]] = []
+        characters = 0
+        while self._waiting and len(batch) < BATCH and characters < BATCH_CHARACTERS:
+            batch.append(self._waiting.popleft())
+            characters += len(batch[-1][2])
+        self._characters -= characters
+        self._writing = bool(batch)
+        return batch
 
     def _put_back(self, batch: list[tuple[int, str, str]]) -> None:
         with self._condition:

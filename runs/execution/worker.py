@@ -23,6 +23,7 @@ from runs.execution.lost_broker import survive_lost_connections
 from runs.execution.replacement import ReplaceDeadChildren
 from runs.execution.slots import Slot, SlotTable
 from runs.exposition import serve_in_thread
+from runs.pools import LOOP_POOL, is_known
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +39,10 @@ class _Process:
 
 _process = _Process()
 _PREFORK_ONLY = "Runs are executed by the prefork pool only: start the worker with --pool prefork."
+_POOLS = (
+    "Runs are executed by the prefork pool, or by that of loop processes: start the worker with --pool prefork, or "
+    f"with --pool custom and CELERY_CUSTOM_WORKER_POOL={LOOP_POOL}. Celery's other pools cannot interrupt a run."
+)
 
 
 def current_slot() -> Slot:
@@ -45,6 +50,13 @@ def current_slot() -> Slot:
     if _process.slot is None:
         raise ImproperlyConfigured(_PREFORK_ONLY)
     return _process.slot
+
+
+def shared_table() -> SlotTable:
+    """The shared memory of this worker."""
+    if _process.table is None:
+        raise ImproperlyConfigured(_POOLS)
+    return _process.table
 
 
 def current_keeper() -> Keeper | None:
@@ -61,8 +73,8 @@ def on_worker_init(sender: Any = None, **_: Any) -> None:
     """
     from runs.execution import control  # noqa: F401 - registers the commands, over Celery's own
 
-    if "prefork" not in getattr(sender.pool_cls, "__module__", str(sender.pool_cls)):
-        raise SystemExit(_PREFORK_ONLY)
+    if not is_known(sender.pool_cls):
+        raise SystemExit(_POOLS)
     _process.table = SlotTable()
     if wrong := [found for found in run_checks(tags=["runs"]) if found.is_serious()]:
         raise SystemExit("\n".join(map(str, wrong)))
@@ -88,14 +100,16 @@ def on_worker_process_init(**_: Any) -> None:
     if _process.table is None:
         return
     _process.keeper = None
-    _process.slot = _process.table.slots[_child_index()]
+    if (index := _child_index()) is None:
+        return
+    _process.slot = _process.table.slots[index]
     begin_async_thread()
 
 
-def _child_index() -> int:
-    """billiard numbers the places of its pool; a child takes the number of the one it replaces."""
-    index: int = vars(current_process())["index"]
-    return index
+def _child_index() -> int | None:
+    """billiard numbers the places of its pool; a child takes the number of the one it replaces. None: it is no child
+    of billiard's, but a loop process, which is told its slots."""
+    return vars(current_process()).get("index")
 
 
 @signals.worker_ready.connect

@@ -28,12 +28,17 @@ run_duration = Histogram(
 recoveries = Counter(
     "runyard_recoveries",
     "Attempts that were lost or handed back, and whose run waits for another, by what became of the executor.",
-    _each("departure", "crash", "left", "shutdown", "terminated", "neighbour"),
+    _each("departure", "crash", "left", "shutdown", "terminated", "neighbour", "suspect"),
 )
 cancel_duration = Histogram(
     "runyard_cancel_seconds", "From the cancel of an executing run to the end of its execution.", bounds=SHORT
 )
 lock_wait = Histogram("runyard_lock_wait_seconds", "How long it took to get the row lock of a thread.", bounds=SHORT)
+loop_stalls = Counter(
+    "runyard_loop_stalls",
+    "Times that the loop of a loop process did not turn, by the assistant that held it.",
+    _each("assistant", ""),
+)
 lock_timeouts = Counter("runyard_lock_timeouts", "Waits for the lock of a thread that were given up.")
 streams_open = Gauge(
     "runyard_streams_open", "Answers that are being streamed now.", _each("kind", "run", "thread", "wait")

@@ -205,6 +205,7 @@ def test_a_taken_port_is_refused_before_anything_starts(checkout: Checkout, tmp_
 @pytest.mark.parametrize(
     ("variables", "explanation"),
     [
+        ({"WORKER_POOL": "gevent"}, "WORKER_POOL=gevent is no way to execute runs"),
         ({"WORKERS": "many"}, "WORKERS=many is not a number of worker processes"),
         ({"FLOWER_PORT": "x"}, "FLOWER_PORT=x is not a port"),
         ({"RUNYARD_ADMIN_PASSWORD": "a,b"}, "RUNYARD_ADMIN_PASSWORD contains a comma"),

@@ -52,7 +52,11 @@ def worker(db: None) -> Iterator[WorkerProcess]:
 @pytest.mark.parametrize("kind", HEEDING + DEAF)
 @pytest.mark.parametrize("duplicate", [False, True], ids=["", "duplicate"])
 def test_running(worker: WorkerProcess, kind: str, way: str, duplicate: bool) -> None:
-    """A run in the middle of its work stops, and is settled only when it really has."""
+    """A run in the middle of its work stops, and is settled only when it really has.
+
+    In two rows the run beside it loses its process, if it has the same one: for a blocking call, and for code that
+    ignores the interruption.
+    """
     victim = make_run(make_thread(), assistant=kind)
     pid = wait_for_entry(victim.pk, "start").pid
     if duplicate:
@@ -71,7 +75,10 @@ def test_running(worker: WorkerProcess, kind: str, way: str, duplicate: bool) ->
     else:
         assert_process_is_done_with(victim, pid, dead=kind in DEAF)
     assert_goes_on_with(successor, victim)
-    assert_undisturbed(beside)
+    if worker.pool == "async" and not is_alive(pid):
+        assert_replaced(beside, pid)
+    else:
+        assert_undisturbed(beside)
     assert_silent_since_settlement(victim)
 
 
@@ -183,6 +190,16 @@ def assert_undisturbed(beside: Run) -> None:
     assert (beside.attempt, beside.crashes, head_values(beside)) == (1, 0, ANSWER)
     assert events(beside.pk) == ["start", "left"]
     assert len({entry.pid for entry in entries(beside.pk)}) == 1
+
+
+def assert_replaced(beside: Run, pid: int) -> None:
+    """The run that was executed by the process that was killed ends as if nothing had happened, in another one."""
+    open_gate(beside.pk)
+    beside = wait_for_status(beside.pk, RunStatus.SUCCESS)
+    assert (beside.attempt, beside.crashes, head_values(beside)) == (2, 0, ANSWER)
+    assert events(beside.pk) == ["start", "start", "left"]
+    assert [entry.pid == pid for entry in entries(beside.pk, "start")] == [True, False]
+    assert beside.events.filter(reason__startswith="neighbour").count() == 1
 
 
 def assert_silent_since_settlement(run: Run) -> None:

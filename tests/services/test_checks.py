@@ -80,6 +80,7 @@ def test_a_database_that_has_gone_is_noticed() -> None:
 
 
 QUEUE = (
+    "worker_pool",
     "broker_url",
     "broker_transport_options",
     "task_acks_late",
@@ -149,4 +150,25 @@ def test_a_socket_timeout_on_whoever_waits_for_messages(
 ) -> None:
     options = {"visibility_timeout": 12 * 3600, "socket_timeout": seconds}
     monkeypatch.setitem(current_app.conf, "broker_transport_options", options)
+    assert found() == refused
+
+
+@pytest.mark.parametrize(
+    ("pool", "custom", "refused"),
+    [
+        ("prefork", None, []),
+        ("custom", "runs.execution.loops.pool:LoopPool", []),
+        ("gevent", None, ["runs.E028"]),
+        ("threads", None, ["runs.E028"]),
+        ("custom", "celery.concurrency.solo:TaskPool", ["runs.E028"]),
+        ("custom", "nobody.has:this", ["runs.E028"]),
+    ],
+)
+def test_pools_that_cannot_end_a_run(
+    pool: str, custom: str | None, refused: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Celery's threads and gevent ignore revokes, and nothing can be killed in them but all."""
+    monkeypatch.setitem(current_app.conf, "worker_pool", pool)
+    if custom is not None:
+        monkeypatch.setenv("CELERY_CUSTOM_WORKER_POOL", custom)
     assert found() == refused

@@ -152,7 +152,7 @@ def repeating_handler() -> None:
     """An interruption is raised again while the code is unwinding from it."""
     from runs.execution import interruption
 
-    interruption._comes_from_interruption = lambda *_, **__: False
+    interruption.comes_from_interruption = lambda *_, **__: False
     interruption.Guard._task_told = property(lambda _: False, lambda *_: None)  # type: ignore[assignment]
 
 
@@ -199,6 +199,24 @@ def no_claim() -> None:
     attempt.claim_run = take  # type: ignore[attr-defined]
 
 
+def cancelled_once() -> None:
+    """In a loop process an order cancels a task once, whatever that does with it."""
+    from runs.execution.loops import guard
+
+    guard.is_unwinding = lambda task: True
+
+
+def all_to_blame() -> None:
+    """A crash of a process counts against every run in it."""
+    from runs.execution import keeper
+    from runs.states import Departure
+
+    def blame(exits: Any, **_: Any) -> list[Any]:
+        return [(exit.execution, Departure.CRASH) for exit in exits]
+
+    keeper.departures = blame  # type: ignore[attr-defined]
+
+
 def mortal() -> None:
     """It dies where the test says; see tests/support/crash_points.py."""
     from tests.support import crash_points
@@ -225,6 +243,8 @@ FAULTS: dict[str, Callable[[], None]] = {
         short_visibility,
         attentive,
         no_claim,
+        cancelled_once,
+        all_to_blame,
         mortal,
     )
 }

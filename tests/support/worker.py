@@ -26,6 +26,7 @@ STOP_SECONDS = 20.0
 class WorkerProcess:
     """One worker with its pool, killed with all its children at the end of the block.
 
+    `pool`: "prefork", or "async" for loop processes; by default what RUNYARD_TEST_POOL says, or prefork.
     `runs` goes over settings.RUNS. `faults` names parts of the product to break, see tests/support/faulty.py.
     """
 
@@ -37,13 +38,18 @@ class WorkerProcess:
         faults: tuple[str, ...] = (),
         runs: dict[str, Any] | None = None,
         environment: dict[str, str] | None = None,
+        pool: str | None = None,
     ) -> None:
+        self.pool = pool or os.environ.get("RUNYARD_TEST_POOL", "prefork")
+        pools = {"prefork": "prefork", "async": "custom"}  # what Celery calls them
         self._options = [f"--concurrency={concurrency}", f"--prefetch-multiplier={prefetch}"]
+        self._options.append(f"--pool={pools[self.pool]}")
         self._application = "tests.support.faulty" if faults else "project"
         self._environment = {
             "RUNYARD_ASSISTANTS": registrations(),
             "RUNYARD_RUNS_SETTINGS": json.dumps(runs or {}),
             "RUNYARD_TEST_FAULTS": ",".join(faults),
+            "CELERY_CUSTOM_WORKER_POOL": "runs.execution.loops.pool:LoopPool",
             **(environment or {}),
         }
         #: The worker's name among Celery's.

@@ -3,7 +3,7 @@
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from queue import SimpleQueue
 from uuid import UUID, uuid4
@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 import pytest
 from pytest_django import Settings
 
+from runs.execution.exits import Exit
 from runs.execution.interruption import INTERRUPT_SIGNAL
 from runs.execution.observer import Handlers, Observer
 from runs.execution.slots import Execution, Order, SlotTable
@@ -23,11 +24,11 @@ class Watched:
 
     def __init__(self) -> None:
         self.table = SlotTable()
-        self.exited: SimpleQueue[tuple[Execution, Order | None]] = SimpleQueue()
+        self.exited: SimpleQueue[Sequence[Exit]] = SimpleQueue()
         self.overdue: SimpleQueue[Execution] = SimpleQueue()
         self.grace_over: SimpleQueue[tuple[Execution, Order]] = SimpleQueue()
         handlers = Handlers(
-            exited=lambda *seen: self.exited.put(seen),
+            exited=self.exited.put,
             overdue=self.overdue.put,
             grace_over=lambda *seen: self.grace_over.put(seen),
         )
@@ -91,7 +92,8 @@ def test_exit_is_seen_and_the_slot_is_free(watched: Watched) -> None:
     """Without reaping the child: that is the pool's business."""
     with watched.child() as child:
         os.kill(child.pid, signal.SIGKILL)
-        execution, order = watched.exited.get(timeout=PATIENCE_SECONDS)
+        (seen,) = watched.exited.get(timeout=PATIENCE_SECONDS)
+        execution, order = seen.execution, seen.order
         assert (execution.pid, execution.run_id, execution.attempt, order) == (child.pid, child.run_id, 1, None)
         assert list(watched.table.executions()) == []
 
@@ -112,7 +114,7 @@ def test_exit_after_an_order_says_which(watched: Watched) -> None:
     with watched.child() as child:
         watched.observer.interrupt(child.run_id, 1, Order.SHUTDOWN)
         os.kill(child.pid, signal.SIGKILL)
-        assert watched.exited.get(timeout=PATIENCE_SECONDS)[1] == Order.SHUTDOWN
+        assert [seen.order for seen in watched.exited.get(timeout=PATIENCE_SECONDS)] == [Order.SHUTDOWN]
 
 
 def test_order_for_what_is_not_executed_here(watched: Watched) -> None:

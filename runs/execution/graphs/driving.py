@@ -44,13 +44,17 @@ class GraphDriver:
 
     def drive(self) -> None:
         """Execute the graph; whatever leaves it leaves this function. Raises GraphNotLoaded, CheckpointNotFound."""
-        self._start = scribe.do(lambda: self._host.persist(lambda: find_start(self._run, self._rows)))
-        self._updates = scribe.do(lambda: self._host.persist(self._find_updates))
+        scribe.do(self._find_start)
         self._frames.begin()
         try:
             drive(self._execute, self._guard, _no_steps)
         finally:
             scribe.do(_nothing)  # what was submitted is done before the attempt is said to have left
+
+    def _find_start(self) -> None:
+        """Read where this attempt starts, in the thread that has the connection."""
+        self._start = self._host.persist(lambda: find_start(self._run, self._rows))
+        self._updates = self._host.persist(self._find_updates)
 
     def _execute(self) -> Any:
         """Assistant code: loading is, too. Returns a coroutine if the graph needs an event loop."""
@@ -87,7 +91,7 @@ class GraphDriver:
             store=self._store,
         )
         async with opened as graph:
-            call = self._prepare(graph)
+            call = await self._prepare_in_event_loop(graph)
             if self._updates is not None:
                 if self._updates:
                     await self._graph.abulk_update_state(call.config, self._updates)
@@ -109,6 +113,9 @@ class GraphDriver:
                     self._show(event["data"]["chunk"])
                 with self._guard.own_section():
                     self._frames.event(event)
+
+    async def _prepare_in_event_loop(self, graph: Graph) -> Call:
+        return self._prepare(graph)
 
     def _prepare(self, graph: Graph) -> Call:
         """Bind the graph to this attempt's checkpointer, and find out what it still has to be given."""

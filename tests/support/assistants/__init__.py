@@ -4,7 +4,17 @@ Those that spend time do so until they are interrupted; nobody lets one of them 
 """
 
 from runs.assistants import Assistant
-from tests.support.assistants import database, dying, ending, heeding, ignoring, littering, machinery, repeating
+from tests.support.assistants import (
+    database,
+    dying,
+    ending,
+    heeding,
+    ignoring,
+    littering,
+    machinery,
+    repeating,
+    sharing,
+)
 from tests.support.assistants.ignoring import ignore_interruptions
 from tests.support.assistants.presence import ANSWER, is_alive, present, wait_at_gate
 
@@ -13,7 +23,7 @@ __all__ = ["ANSWER", "ASSISTANTS", "ignore_interruptions", "is_alive", "present"
 #: Name -> where it is.
 ASSISTANTS = {
     name: f"{module.__name__}:{name}"
-    for module in (ending, heeding, ignoring, littering, machinery, database, repeating, dying)
+    for module in (ending, heeding, ignoring, littering, machinery, database, repeating, dying, sharing)
     for name, found in vars(module).items()
     if isinstance(found, Assistant)
 }

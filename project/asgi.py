@@ -24,7 +24,10 @@ def allow_open_files() -> None:
 allow_open_files()
 django.setup(set_prefix=False)
 
-from project.handler import OneThreadHandler  # noqa: E402 (after the setup)
+from django.conf import settings  # noqa: E402 (after the setup)
+
+from project.handler import OneThreadHandler  # noqa: E402
 from runs.api.edge import guarded  # noqa: E402
 
-application = guarded(OneThreadHandler())
+pool = settings.DATABASES["default"].get("OPTIONS", {}).get("pool", {})
+application = guarded(OneThreadHandler(pool.get("max_size")))

@@ -1,5 +1,9 @@
-"""How a request gets from the event loop to its view: in one step."""
+"""How a request gets from the event loop to its view: in one step, when it is its turn."""
 
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -9,13 +13,27 @@ from django.http.response import HttpResponseBase
 
 from runs.api.request_threads import request_thread
 
+#: Answered whatever waits: who asks wants to know whether this process lives, and how it is.
+AT_ONCE = re.compile(r"/(ok|metrics|health(/.*)?)$")
+#: Whoever has waited longer goes on, and is told by its view that there is no connection.
+PATIENCE_SECONDS = 30.0
+
 
 class OneThreadHandler(ASGIHandler):
     """Serves a request, with all of its middleware, in one thread; only what is streamed comes from the event loop.
 
     Django's own handler keeps the chain of middleware in the event loop and leaves it for every `process_request` and
     `process_response`, more than a dozen times a request. All our views are synchronous.
+
+    As many views are executed at a time as there are connections to the database; the other requests wait for their
+    turn here, in the order in which they came. In threads they would fight for the processor, and those that had to
+    wait too long for a connection would be refused, whoever came first.
     """
+
+    def __init__(self, connections: int | None = None) -> None:
+        """`connections`: how many the process may have to the database; None: any number."""
+        super().__init__()
+        self._turns = None if connections is None else asyncio.Semaphore(connections)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve the request, in a thread that has served others."""
@@ -28,4 +46,21 @@ class OneThreadHandler(ASGIHandler):
 
     async def get_response_async(self, request: HttpRequest) -> HttpResponseBase:
         """Answer in the thread of this request."""
-        return await sync_to_async(self.get_response, thread_sensitive=True)(request)
+        if self._turns is None or AT_ONCE.fullmatch(request.path):
+            return await sync_to_async(self.get_response, thread_sensitive=True)(request)
+        async with _turn(self._turns):
+            return await sync_to_async(self.get_response, thread_sensitive=True)(request)
+
+
+@asynccontextmanager
+async def _turn(turns: asyncio.Semaphore) -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await turns.acquire()
+    except TimeoutError:
+        yield
+        return
+    try:
+        yield
+    finally:
+        turns.release()

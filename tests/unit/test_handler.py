@@ -1,0 +1,108 @@
+"""Whose turn it is: as many views at a time as there are connections, and those at once that ask whether we live."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+
+import pytest
+from django.http import HttpRequest, HttpResponse
+from django.test import RequestFactory
+
+from project import handler
+from project.handler import OneThreadHandler
+from runs.api.request_threads import request_thread
+
+
+class Views:
+    """Views that answer when the test lets them; what has begun, in order."""
+
+    def __init__(self) -> None:
+        self.begun: list[str] = []
+        self.go_on = threading.Event()
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Instead of the chain of middleware and the view."""
+        self.begun.append(request.path)
+        assert self.go_on.wait(30)
+        return HttpResponse()
+
+
+@pytest.fixture
+def views() -> Iterator[Views]:
+    """None is left waiting."""
+    views = Views()
+    yield views
+    views.go_on.set()
+
+
+async def until(views: Views, count: int) -> None:
+    async with asyncio.timeout(30):
+        while len(views.begun) < count:
+            await asyncio.sleep(0.002)
+
+
+async def ask(handler: OneThreadHandler, path: str) -> int:
+    async with request_thread():
+        return (await handler.get_response_async(RequestFactory().get(path))).status_code
+
+
+def make_handler(views: Views, connections: int | None = 2) -> OneThreadHandler:
+    made = OneThreadHandler(connections)
+    made.get_response = views  # type: ignore[method-assign]
+    return made
+
+
+async def begin(made: OneThreadHandler, views: Views, *paths: str) -> "list[asyncio.Task[int]]":
+    """Ask for all of them; returns when whatever may begin has begun."""
+    asked = [asyncio.create_task(ask(made, path)) for path in paths]
+    for _ in range(20):
+        await asyncio.sleep(0)
+    await until(views, 2)
+    return asked
+
+
+def test_others_wait_for_their_turn_in_order_and_probes_do_not(views: Views) -> None:
+    async def run() -> list[int]:
+        asked = await begin(make_handler(views), views, "/threads/1", "/threads/2", "/threads/3", "/ok", "/health/live")
+        await until(views, 4)
+        assert sorted(views.begun) == ["/health/live", "/ok", "/threads/1", "/threads/2"]
+        views.go_on.set()
+        return await asyncio.gather(*asked)
+
+    assert asyncio.run(run()) == [200] * 5
+    assert views.begun[-1] == "/threads/3"
+
+
+def test_who_has_waited_too_long_goes_on(views: Views, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(handler, "PATIENCE_SECONDS", 0.01)
+
+    async def run() -> list[int]:
+        asked = await begin(make_handler(views), views, "/threads/1", "/threads/2", "/threads/3")
+        await until(views, 3)
+        views.go_on.set()
+        return await asyncio.gather(*asked)
+
+    assert asyncio.run(run()) == [200] * 3
+
+
+def test_who_leaves_while_waiting_takes_no_turn(views: Views) -> None:
+    async def run() -> list[int]:
+        first, second, third = await begin(make_handler(views), views, "/threads/1", "/threads/2", "/threads/3")
+        third.cancel()
+        await asyncio.wait({third})
+        views.go_on.set()
+        return await asyncio.gather(first, second)
+
+    assert asyncio.run(run()) == [200] * 2
+    assert sorted(views.begun) == ["/threads/1", "/threads/2"]
+
+
+def test_without_a_pool_nobody_waits(views: Views) -> None:
+    async def run() -> list[int]:
+        made = make_handler(views, None)
+        asked = await begin(made, views, "/threads/1", "/threads/2", "/threads/3")
+        await until(views, 3)
+        views.go_on.set()
+        return await asyncio.gather(*asked)
+
+    assert asyncio.run(run()) == [200] * 3

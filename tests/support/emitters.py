@@ -92,6 +92,5 @@ def web_process(directory: Path, *, pool_size: int = 4, **environment: str) -> S
 
 def worker_process(**options: Any) -> WorkerProcess:
     """A worker that knows the emitters; `runs` goes over settings.RUNS."""
-    names = {name: f"{assistants.__name__}:{name}" for name in assistants.ASSISTANTS}
-    runs = {"ASSISTANTS": {**names, **ASSISTANTS}, **options.pop("runs", {})}
+    runs = {"ASSISTANTS": {**assistants.ASSISTANTS, **ASSISTANTS}, **options.pop("runs", {})}
     return WorkerProcess(runs=runs, **options)

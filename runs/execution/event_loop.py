@@ -53,8 +53,9 @@ def _end_tasks(loop: asyncio.AbstractEventLoop, until: float) -> None:
     _wait(loop, until)
     for task in told:
         _report_failure(loop, task)
-    loop.create_task(loop.shutdown_asyncgens())
-    _wait(loop, until)
+    if time.monotonic() < until:
+        loop.create_task(loop.shutdown_asyncgens())
+        _wait(loop, until)
 
 
 def _wait_for_pool(guard: Guard, until: float) -> None:

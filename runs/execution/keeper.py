@@ -104,9 +104,10 @@ class Keeper:
             run = cancel_run(run_id=run_id, actor=REMOTE_CONTROL, action=CancelAction.INTERRUPT, force=force)
         except (NotCancellable, RunNotFound):
             return
-        self._observer.interrupt(run_id, run.attempt, Order.CANCELLED)
         if force:
             self.force_stop(run_id, run.attempt)
+        else:
+            self._observer.interrupt(run_id, run.attempt, Order.CANCELLED)
 
     # The lease
 

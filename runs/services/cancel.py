@@ -38,7 +38,8 @@ def cancel_run(
             f"Run {run.pk} has already ended with status {run.status!r} and cannot be cancelled.", status=run.status
         )
     if run.is_in_flight:
-        stop_run(locked, run, action=CancelAction(action), actor=actor, reason=reason or f"cancelled by {actor.name}")
+        reason = reason or f"cancelled by {actor.name}"
+        stop_run(locked, run, action=CancelAction(action), actor=actor, reason=reason, force=force)
         release(locked)
     if force and run.leased:
         dispatch.force_stop_on_commit(run)

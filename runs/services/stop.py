@@ -12,11 +12,19 @@ from runs.states import CancelAction, RunStatus
 
 
 def stop_run(
-    locked: LockedThread, run: Run, *, action: CancelAction, actor: Actor, reason: str, **columns: Any
+    locked: LockedThread,
+    run: Run,
+    *,
+    action: CancelAction,
+    actor: Actor,
+    reason: str,
+    force: bool = False,
+    **columns: Any,
 ) -> None:
     """Make a run in flight interrupted, at once and for good; the lease of a running one stays until it has left.
 
     Rollback returns the head to the run's base in the same transaction, if any attempt ever began.
+    `force`: its process will be killed. The run is not interrupted first, or it might leave, and its process stay.
     """
     restores = action == CancelAction.ROLLBACK and run.attempt >= 1
     change_status(
@@ -33,10 +41,10 @@ def stop_run(
     )
     if restores:
         restore(locked, run)
-    if run.leased:
-        dispatch.interrupt_on_commit(run)
-    else:
+    if not run.leased:
         dispatch.revoke_on_commit(run.pk)
+    elif not force:
+        dispatch.interrupt_on_commit(run)
 
 
 def restore(locked: LockedThread, run: Run) -> None:

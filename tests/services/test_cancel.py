@@ -153,6 +153,14 @@ def test_force_also_asks_for_the_death_of_the_process(outbox: Outbox, commits: N
     assert outbox.told == []
 
 
+def test_force_interrupts_nothing_before_it_kills(outbox: Outbox, commits: None) -> None:
+    """Otherwise the run might leave first, and the process that was to die would stay."""
+    run = running(make_thread())
+    outbox.clear()
+    assert cancel_run(run_id=run.pk, actor=SYSTEM, force=True).status == RunStatus.INTERRUPTED
+    assert outbox.told == [("force_stop_run", {"run_id": str(run.pk), "attempt": 1})]
+
+
 def test_force_ends_what_has_timed_out_and_does_not_leave(outbox: Outbox, commits: None) -> None:
     run = make_overdue(running(make_thread()))
     time_out_run(run_id=run.pk, attempt=1, actor=SYSTEM)

@@ -57,10 +57,11 @@ def is_retired(run: Run) -> bool:
     return Worker.objects.get(pk=worker_of(run)).buried_at is not None
 
 
-def swept_clean(scheduler: Scheduler) -> bool:
-    """Sweep once; whether no worker holds a run any more."""
+def is_replaced(life: Worker, scheduler: Scheduler) -> bool:
+    """Sweep once; whether this worker is buried, and what it held has been taken from it."""
     scheduler.sweep()
-    return not Run.objects.leased().exists()
+    life.refresh_from_db()
+    return life.buried_at is not None and not life.runs.filter(leased=True).exists()
 
 
 def neighbours(count: int = 3) -> tuple[list[Run], int]:
@@ -153,10 +154,11 @@ def test_killed_worker(own_queue: None, settings: Settings) -> None:
     scheduler = Scheduler()
     with async_worker(**SOON) as doomed:
         beside, process = neighbours()
+        life = Worker.objects.get(runs=beside[0].pk)
         doomed.kill()
     assert not is_alive(process)
     with async_worker(**SOON):
-        wait_until(lambda: swept_clean(scheduler), "the worker to be buried")
+        wait_until(lambda: is_replaced(life, scheduler), "the worker to be buried")
         assert finish(beside) == [(2, 1, ANSWER)] * 3
 
 

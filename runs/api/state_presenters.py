@@ -29,14 +29,20 @@ def present_state(
 
 
 def present_subgraph_state(
-    thread_id: UUID, found: SubgraphCheckpoint | None, *, live: bool = False, inside: SubgraphStates | None = None
+    thread_id: UUID,
+    namespace: str,
+    found: SubgraphCheckpoint | None,
+    *,
+    live: bool = False,
+    inside: SubgraphStates | None = None,
 ) -> dict[str, Any]:
-    """A ThreadState of a subgraph; of one that has not begun there is nothing in it.
+    """A ThreadState of a subgraph; of one that has not begun there is only its place, which `RemoteGraph` looks for.
 
     `inside`: each task with the state of the graph that it is.
     """
     if found is None:
-        return dict(_EMPTY_STATE)
+        place = {"checkpoint_id": None, "thread_id": str(thread_id), "checkpoint_ns": namespace}
+        return {**_EMPTY_STATE, "checkpoint": place}
     return {
         **_contents(thread_id, found, found.tasks, live, inside),
         "checkpoint": _place(thread_id, found, found.checkpoint_id),
@@ -89,12 +95,9 @@ def _with_subgraph(thread_id: UUID, task: dict[str, Any], inside: SubgraphStates
         return task
     if inside is None:
         return {**task, "checkpoint": {**task["checkpoint"], "thread_id": str(thread_id)}}
-    found = inside.latest(task["checkpoint"]["checkpoint_ns"])
-    return {
-        **task,
-        "checkpoint": None,
-        "state": present_subgraph_state(thread_id, found, live=True, inside=inside),
-    }
+    namespace = task["checkpoint"]["checkpoint_ns"]
+    state = present_subgraph_state(thread_id, namespace, inside.latest(namespace), live=True, inside=inside)
+    return {**task, "checkpoint": None, "state": state}
 
 
 def _tasks(checkpoint: Checkpoint) -> list[dict[str, Any]]:

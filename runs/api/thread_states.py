@@ -102,7 +102,8 @@ class StateAtView(ApiView):
         states = SubgraphStates.of(thread_id=thread_id, owner=self.owner)
         namespace, named = checkpoint["checkpoint_ns"], checkpoint.get("checkpoint_id")
         found = states.latest(namespace) if named is None else states.named(namespace, named)
-        return present_subgraph_state(thread_id, found, live=named is None, inside=states if subgraphs else None)
+        inside = states if subgraphs else None
+        return present_subgraph_state(thread_id, namespace, found, live=named is None, inside=inside)
 
 
 class HistoryView(ApiView):
@@ -126,7 +127,7 @@ class HistoryView(ApiView):
         wanted = {"limit": asked["limit"], "before": asked.get("before"), "metadata": asked.get("metadata")}
         if namespace := asked.get("checkpoint", {}).get("checkpoint_ns"):
             inside = SubgraphStates.of(thread_id=thread_id, owner=self.owner).history(namespace, **wanted)
-            shown = [present_subgraph_state(thread_id, one) for one in inside]
+            shown = [present_subgraph_state(thread_id, namespace, one) for one in inside]
         else:
             states = get_history(thread_id=thread_id, owner=self.owner, **wanted)
             shown = [present_state(thread_id, one) for one in states]

@@ -32,7 +32,7 @@ EXPECTED: dict[str, str] = {
     r"(metadata|messages\[1\])\.(langgraph_\w+|user_id|run_attempt): .* / absent": _ADDED,
     r"config\.configurable\.(langgraph_\w+|__\w+): .* / absent": _ADDED,
     r"^subgraph of .*metadata\.checkpoint_map: .* / absent": _ADDED,
-    r"^subgraph of .*checkpoint: None / \{": "of a subgraph that has not begun only `checkpoint` is there",
+    r"^subgraph of .*(checkpoint|metadata): None / \{": "of a subgraph that has not begun only `checkpoint` is there",
     r"^supersteps: no graph \| status: 201 / 422": "if they cannot be there is no thread",
     r"^cancel: the thread \| body\.error: \{'error': 'UserInt.* / None": "one has ended; a cancel leaves none.",
     r"config\.configurable\.user_id: '' / ": "`config.configurable.user_id` is the owner's.",

@@ -36,13 +36,13 @@ def present_subgraph_state(
     live: bool = False,
     inside: SubgraphStates | None = None,
 ) -> dict[str, Any]:
-    """A ThreadState of a subgraph; of one that has not begun there is only its place, which `RemoteGraph` looks for.
+    """A ThreadState of a subgraph; of one that has not begun only what `RemoteGraph` cannot do without: its place.
 
     `inside`: each task with the state of the graph that it is.
     """
     if found is None:
         place = {"checkpoint_id": None, "thread_id": str(thread_id), "checkpoint_ns": namespace}
-        return {**_EMPTY_STATE, "checkpoint": place}
+        return {**_EMPTY_STATE, "checkpoint": place, "metadata": {}}
     return {
         **_contents(thread_id, found, found.tasks, live, inside),
         "checkpoint": _place(thread_id, found, found.checkpoint_id),

@@ -119,7 +119,7 @@ def test_what_is_not_there(sdk: Any) -> None:
     thread_id = str(sdk.threads.create()["thread_id"])
     sdk.runs.wait(thread_id, "asking_parent", input={"log": ["in"]}, interrupt_before=["child"])
     (task,) = sdk.threads.get_state(thread_id, subgraphs=True)["tasks"]
-    assert (task["checkpoint"], task["state"]["values"], task["state"]["metadata"]) == (None, {}, None)
+    assert (task["checkpoint"], task["state"]["values"], task["state"]["metadata"]) == (None, {}, {})
     place = sdk.threads.get_state(thread_id)["tasks"][0]["checkpoint"]
     assert sdk.threads.get_state(thread_id, checkpoint=place) == task["state"]
     assert history(sdk, thread_id, place) == []

@@ -44,7 +44,7 @@ EXPECTED: dict[str, str] = {
     r"^(breakpoint|supersteps): .*metadata\.(run_\w+|created_by|assistant_id): absent": "in its metadata the run that",
     r"^(breakpoint|supersteps): (an unknown node|no object) \| status: 400 / 422": "wrong with it is a 422, not a 400",
     r"^breakpoint: former \| body\.checkpoint\.checkpoint_ns: absent": "`checkpoint.checkpoint_ns` is in every state.",
-    r"^strategy interrupt: the thread \| body\[0\]\.status: 'idle' / 'busy'": "The thread's status follows from its runs",
+    r"^strategy interrupt: the thread \| body\[0\]\.status: 'idle' / 'busy'": "thread's status follows from its runs",
     r"^cancel: again, wait=\d \| (status|body|header )": "| repeated | 404 | the same answer again;",
     r"^cancel: wait=1 \| (status: 200 / 204|body: )": "| accepted, `wait=1` | 200 `{}` | 204",
 }

@@ -91,7 +91,7 @@ def test_who_leaves_while_waiting_takes_no_turn(views: Views) -> None:
         third.cancel()
         await asyncio.wait({third})
         views.go_on.set()
-        return await asyncio.gather(first, second)
+        return list(await asyncio.gather(first, second))
 
     assert asyncio.run(run()) == [200] * 2
     assert sorted(views.begun) == ["/threads/1", "/threads/2"]

@@ -1,9 +1,6 @@
 """How a request gets from the event loop to its view: in one step, when it is its turn."""
 
-import asyncio
 import re
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -12,11 +9,10 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 from runs.api.request_threads import request_thread
+from runs.api.turns import Turns
 
 #: Answered whatever waits: who asks wants to know whether this process lives, and how it is.
 AT_ONCE = re.compile(r"/(ok|metrics|health(/.*)?)$")
-#: Whoever has waited longer goes on, and is told by its view that there is no connection.
-PATIENCE_SECONDS = 30.0
 
 
 class OneThreadHandler(ASGIHandler):
@@ -33,7 +29,7 @@ class OneThreadHandler(ASGIHandler):
     def __init__(self, connections: int | None = None) -> None:
         """`connections`: how many the process may have to the database; None: any number."""
         super().__init__()
-        self._turns = None if connections is None else asyncio.Semaphore(connections)
+        self._turns = None if connections is None else Turns(connections)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve the request, in a thread that has served others."""
@@ -48,19 +44,5 @@ class OneThreadHandler(ASGIHandler):
         """Answer in the thread of this request."""
         if self._turns is None or AT_ONCE.fullmatch(request.path):
             return await sync_to_async(self.get_response, thread_sensitive=True)(request)
-        async with _turn(self._turns):
+        async with self._turns.one():
             return await sync_to_async(self.get_response, thread_sensitive=True)(request)
-
-
-@asynccontextmanager
-async def _turn(turns: asyncio.Semaphore) -> AsyncIterator[None]:
-    try:
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            await turns.acquire()
-    except TimeoutError:
-        yield
-        return
-    try:
-        yield
-    finally:
-        turns.release()

@@ -8,6 +8,7 @@ from uuid import UUID
 from asgiref.sync import sync_to_async
 from django.db import InterfaceError, OperationalError, connection
 
+from runs.api.turns import give_back_turn
 from runs.errors import RunNotFound
 from runs.services.results import find_result, is_settled
 from runs.streaming.hub import hub
@@ -57,6 +58,7 @@ def _find_result(run_id: UUID) -> dict[str, Any] | None:
 
 
 def give_back_connection() -> None:
-    """Return this thread's connection to the pool, unless a transaction is using it."""
+    """Return this thread's connection to the pool, unless a transaction is using it, and the turn that came with it."""
     if not connection.in_atomic_block:
         connection.close()
+    give_back_turn()

@@ -119,15 +119,15 @@ def release(locked: LockedThread) -> None:
     dispatch_next(locked)
 
 
-def dispatch_next(locked: LockedThread, *, only: Run | None = None) -> Run | None:
-    """Publish, on commit, the run that could be claimed now, and return it; `only`: if it is this one.
+def dispatch_next(locked: LockedThread) -> Run | None:
+    """Publish, on commit, the run that could be claimed now, and return it.
 
     What was published before is published again: a duplicate costs one lost claim, a missing message 30 seconds.
     """
     if locked.leased is not None:
         return None
     first = locked.first_in_queue()
-    if first is None or (only is not None and first.pk != only.pk):
+    if first is None:
         return None
     update_run(first, dispatched_at=locked.now, dispatches=first.dispatches + 1)
     dispatch.publish_on_commit(first)

@@ -3,6 +3,7 @@
 import http.client
 import json
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -10,18 +11,20 @@ from uuid import uuid4
 
 import pytest
 
-from runs.models import Thread
+from runs.models import Run, Thread
 from tests.support.api import make_api
+from tests.support.factories import leave, make_actor, make_thread, running
 from tests.support.ledger import wait_until
 from tests.support.server import ServerProcess
 
 TIMEOUT_SECONDS = 20
+POOL_SIZE = 4
 
 
 @pytest.fixture(scope="module")
 def server(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """One web process for all of these tests."""
-    with ServerProcess(tmp_path_factory.mktemp("server")) as process:
+    with ServerProcess(tmp_path_factory.mktemp("server"), pool_size=POOL_SIZE) as process:
         yield process
 
 
@@ -72,3 +75,23 @@ def test_a_client_that_hangs_up_while_it_waits_leaves_no_trace(server: ServerPro
     assert run.status == "pending"
     assert server.answers()
     assert "Traceback" not in server.log
+
+
+def test_those_who_wait_for_an_executor_keep_nobody_out(server: ServerProcess, key: str) -> None:
+    """More cancels wait than there are connections; each is accepted at once, and answered in the end."""
+    runs = [running(make_thread(make_actor("ada")), assistant="digest") for _ in range(POOL_SIZE + 1)]
+
+    def cancel(run: Run) -> int:
+        with closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=TIMEOUT_SECONDS)) as connection:
+            path = f"/threads/{run.thread_id}/runs/{run.pk}/cancel?wait=1"
+            connection.request("POST", path, headers={"x-api-key": key})
+            with closing(connection.getresponse()) as answer:
+                return answer.status
+
+    cancelled = Run.objects.filter(pk__in=[run.pk for run in runs], status="interrupted", leased=True)
+    with ThreadPoolExecutor(len(runs)) as callers:
+        answers = [callers.submit(cancel, run) for run in runs]
+        wait_until(lambda: cancelled.count() == len(runs), "all of them to be cancelled", TIMEOUT_SECONDS / 2)
+        for run in runs:
+            leave(run)
+        assert [answer.result(TIMEOUT_SECONDS) for answer in answers] == [204] * len(runs)

@@ -8,21 +8,24 @@ import pytest
 from django.http import HttpRequest, HttpResponse
 from django.test import RequestFactory
 
-from project import handler
 from project.handler import OneThreadHandler
+from runs.api import turns
 from runs.api.request_threads import request_thread
 
 
 class Views:
-    """Views that answer when the test lets them; what has begun, in order."""
+    """Views that answer when the test lets them; what has begun, in order. `generous`: they wait without their turn."""
 
     def __init__(self) -> None:
         self.begun: list[str] = []
         self.go_on = threading.Event()
+        self.generous = False
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         """Instead of the chain of middleware and the view."""
         self.begun.append(request.path)
+        if self.generous:
+            turns.give_back_turn()
         assert self.go_on.wait(30)
         return HttpResponse()
 
@@ -74,7 +77,7 @@ def test_others_wait_for_their_turn_in_order_and_probes_do_not(views: Views) -> 
 
 
 def test_who_has_waited_too_long_goes_on(views: Views, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(handler, "PATIENCE_SECONDS", 0.01)
+    monkeypatch.setattr(turns, "PATIENCE_SECONDS", 0.01)
 
     async def run() -> list[int]:
         asked = await begin(make_handler(views), views, "/threads/1", "/threads/2", "/threads/3")
@@ -106,3 +109,24 @@ def test_without_a_pool_nobody_waits(views: Views) -> None:
         return await asyncio.gather(*asked)
 
     assert asyncio.run(run()) == [200] * 3
+
+
+def test_who_waits_for_something_else_lets_others_begin(views: Views) -> None:
+    """And gives back one turn, whatever it does after that."""
+    views.generous = True
+
+    async def run() -> list[int]:
+        made = make_handler(views)
+        asked = await begin(made, views, "/threads/1", "/threads/2", "/threads/3")
+        await until(views, 3)
+        views.go_on.set()
+        answers = await asyncio.gather(*asked)
+        views.generous = False
+        views.go_on.clear()
+        asked = await begin(made, views, "/threads/4", "/threads/5", "/threads/6")
+        await until(views, 5)
+        assert len(views.begun) == 5
+        views.go_on.set()
+        return answers + list(await asyncio.gather(*asked))
+
+    assert asyncio.run(run()) == [200] * 6

@@ -21,7 +21,9 @@ from runs.statements import Select, execute, update
 Store = Callable[[], object]
 
 
-_SHOWN = Select(Checkpoint, "WHERE id = %s AND thread_id = %s", only=("run_id", "next", "interrupts", "tasks"))
+_SHOWN = Select(
+    Checkpoint, "WHERE id = %s AND thread_id = %s", only=("run_id", "next", "interrupts", "tasks", "live_values")
+)
 
 
 @dataclass(frozen=True, kw_only=True)

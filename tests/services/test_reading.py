@@ -10,10 +10,22 @@ from django.db import OperationalError, connection
 from runs.assistants.registry import assistant_id
 from runs.errors import InvalidRequest, RunNotFound, ThreadNotFound
 from runs.models import Run, Thread
+from runs.services.results import find_result
 from runs.services.runs import get_run, has_inflight, list_runs, queue_position
 from runs.services.threads import delete_run
-from runs.states import RunStatus
-from tests.support.factories import cancel, finish, leave, make_actor, make_run, make_thread, running, stored
+from runs.states import Departure, RunStatus
+from tests.support.factories import (
+    cancel,
+    claim,
+    finish,
+    leave,
+    make_actor,
+    make_run,
+    make_thread,
+    running,
+    step,
+    stored,
+)
 
 pytestmark = pytest.mark.usefixtures("intact")
 
@@ -153,6 +165,17 @@ def test_a_deleted_run_is_neither_found_nor_listed() -> None:
     with pytest.raises(RunNotFound):
         get_run(run_id=run.pk, owner=actor.owner)
     assert list_runs(thread_id=thread.pk, owner=actor.owner) == []
+
+
+def test_steps_of_an_attempt_that_was_given_up_are_no_result() -> None:
+    """The second attempt has begun anew, and was cancelled before its first step: the run answers what it found."""
+    thread = make_thread()
+    finish(running(thread), page=0)
+    run = running(thread)
+    step(run, page=1)
+    leave(run, Departure.CRASH)
+    cancel(claim(run))
+    assert find_result(run.pk) == {"page": 0}
 
 
 def test_whatever_has_ended_has_no_place_in_the_queue() -> None:

@@ -18,6 +18,15 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
+        # Altering `thread` would drop both, unsaid: each is an index on this column alone. They come back below.
+        migrations.RemoveConstraint(
+            model_name='run',
+            name='runs_run_one_lease',
+        ),
+        migrations.RemoveConstraint(
+            model_name='run',
+            name='runs_run_one_begun',
+        ),
         migrations.RemoveIndex(
             model_name='run',
             name='runs_run_in_flight',
@@ -73,6 +82,14 @@ class Migration(migrations.Migration):
             model_name='run',
             name='thread',
             field=models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='runs', to='runs.thread'),
+        ),
+        migrations.AddConstraint(
+            model_name='run',
+            constraint=models.UniqueConstraint(condition=models.Q(('leased', True)), fields=('thread',), name='runs_run_one_lease'),
+        ),
+        migrations.AddConstraint(
+            model_name='run',
+            constraint=models.UniqueConstraint(condition=models.Q(('status__in', ['pending', 'running']), ('attempt__gte', 1)), fields=('thread',), name='runs_run_one_begun'),
         ),
         migrations.AlterField(
             model_name='run',

@@ -72,7 +72,7 @@ def intact(request: pytest.FixtureRequest) -> Iterator[None]:
     """When the test is over, nothing that the database can show is wrong. Needs `db` or `transactional_db` before."""
     assert {"db", "transactional_db"} & set(request.fixturenames)
     yield
-    from runs.services.invariants import find_violations
+    from runs.services.invariants import find_violations, missing_constraints
 
-    found = [str(violation) for violation in find_violations()]
+    found = [str(violation) for violation in (*missing_constraints(), *find_violations())]
     assert found == [], found

@@ -3,12 +3,13 @@
 import json
 from argparse import ArgumentParser
 from dataclasses import asdict
+from itertools import chain
 from typing import Any
 from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandError
 
-from runs.services.invariants import find_violations
+from runs.services.invariants import find_violations, missing_constraints
 
 
 class Command(BaseCommand):
@@ -22,7 +23,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         count = 0
-        for violation in find_violations(options["thread"]):
+        schema = () if options["thread"] else missing_constraints()
+        for violation in chain(schema, find_violations(options["thread"])):
             count += 1
             self.stdout.write(json.dumps(asdict(violation)) if options["json"] else str(violation))
         if count:

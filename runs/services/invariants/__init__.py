@@ -1,6 +1,6 @@
 """What is true of the tables at every moment, checked from the rows alone. Nothing here writes.
 
-`rules` looks at the rows as they are, `histories` replays the run events.
+`rules` looks at the rows as they are, `histories` replays the run events, `schema` asks for the constraints themselves.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,9 +12,10 @@ from django.db import connection, transaction
 from runs.models import Thread
 from runs.services.invariants.histories import broken_histories
 from runs.services.invariants.rules import broken_rules
+from runs.services.invariants.schema import missing_constraints
 from runs.services.invariants.violation import Violation
 
-__all__ = ["Violation", "find_violations"]
+__all__ = ["Violation", "find_violations", "missing_constraints"]
 
 BATCH = 200
 

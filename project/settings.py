@@ -8,6 +8,7 @@ from corsheaders.defaults import default_headers
 from kombu import Queue
 
 import runs
+from project.pooled import PooledConnection
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
@@ -91,7 +92,13 @@ if pool_size := env.int("DATABASE_POOL_SIZE", default=0):
     # Web processes only: sync views run in a thread per request, and without a pool each opens its own connection.
     # The pool doubles its pauses between attempts to connect until `reconnect_timeout`, and then tries at the next
     # request: with its default it may stay away for minutes after a database that is back.
-    _pool = {"min_size": 1, "max_size": pool_size, "timeout": 10, "reconnect_timeout": 5}
+    _pool = {
+        "min_size": 1,
+        "max_size": pool_size,
+        "timeout": 10,
+        "reconnect_timeout": 5,
+        "connection_class": PooledConnection,
+    }
     DATABASES["default"]["OPTIONS"]["pool"] = _pool
     # After a restart of the database every pooled connection is dead, and each would cost a caller a 503.
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True

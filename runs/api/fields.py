@@ -1,6 +1,7 @@
 """Serializer fields that take JSON at its word: "5" is not a number, 1 is not true, and nothing is converted."""
 
 import json
+from functools import cache
 from typing import Any, ClassVar, Self
 from uuid import UUID
 
@@ -114,7 +115,24 @@ class NothingField(AnyField):
         raise serializers.ValidationError(self.instead or self.error_messages["unsupported"])
 
 
-class StrictSerializer(serializers.Serializer[Any]):
+class _ReadingSerializer(serializers.Serializer[Any]):
+    """A serializer that only reads a request. Its fields know nothing of it, so that all instances share them.
+
+    DRF copies every declared field for each instance, which costs more than what they are there for.
+    """
+
+    @property
+    def fields(self) -> Any:
+        """The fields, bound to an instance that is kept for them."""
+        return _fields_of(type(self))
+
+
+@cache
+def _fields_of(serializer: type[serializers.Serializer[Any]]) -> Any:
+    return serializers.Serializer.fields.func(serializer())  # type: ignore[attr-defined] # a cached_property
+
+
+class StrictSerializer(_ReadingSerializer):
     """The object in a body: unknown members are refused by name, null means the same as absent."""
 
     default_error_messages: ClassVar[dict[str, Any]] = {"invalid": "Must be a JSON object."}
@@ -127,7 +145,7 @@ class StrictSerializer(serializers.Serializer[Any]):
         return super().to_internal_value({name: value for name, value in data.items() if value is not None})
 
 
-class QuerySerializer(serializers.Serializer[Any]):
+class QuerySerializer(_ReadingSerializer):
     """The query string: strict like a body. Lists may be repeated or one JSON list; SDKs do either."""
 
     @classmethod

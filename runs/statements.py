@@ -121,8 +121,8 @@ def _prepared(field: Any, value: Any) -> Any:
 
 
 def _table(model: type[Model]) -> str:
-    return connection.ops.quote_name(model._meta.db_table)
+    return f'"{model._meta.db_table}"'
 
 
 def _quoted(field: Any) -> str:
-    return connection.ops.quote_name(field.column)
+    return f'"{field.column}"'

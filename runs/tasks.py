@@ -8,7 +8,8 @@ from celery.exceptions import Ignore
 
 from runs import registrar  # noqa: F401 - a worker that starts calls it
 from runs.dispatch import EXECUTE_RUN
-from runs.execution.attempt import Ending, execute
+from runs.execution.delivery import execute
+from runs.execution.endings import Ending
 from runs.execution.loops.messages import RunFailed
 from runs.execution.worker import current_slot
 

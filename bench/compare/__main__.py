@@ -5,7 +5,7 @@ import asyncio
 import sys
 from pathlib import Path
 
-import httpx
+import aiohttp
 
 from bench.compare.load import Refused, client
 from bench.compare.report import Measured, chart, markdown
@@ -47,7 +47,7 @@ class Campaign:
             async with client(server.url, server.headers) as load:
                 async for row in SCENARIOS[scenario](load, server, self._scale):
                     self._add(name, row)
-        except* (Refused, httpx.HTTPError, TimeoutError) as group:
+        except* (Refused, aiohttp.ClientError, TimeoutError) as group:
             for error in group.exceptions:
                 self.failures.append(f"{name}, {scenario}: {type(error).__name__}: {str(error)[:300]}")
                 print(self.failures[-1], file=sys.stderr)

@@ -1,15 +1,18 @@
 """One load generator for every server: it knows the LangGraph API and nothing else."""
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import httpx
+import aiohttp
 
 PATIENCE_SECONDS = 120.0
+#: Bytes; a line of a stream may hold a whole state.
+LONGEST_LINE = 2**20
 POLL_SECONDS = 0.005
 IN_FLIGHT = ("pending", "running")
 
@@ -31,22 +34,23 @@ class Times:
 class Load:
     """A client of one server."""
 
-    def __init__(self, http: httpx.AsyncClient) -> None:
+    def __init__(self, http: aiohttp.ClientSession) -> None:
         self._http = http
 
     async def post(self, path: str, body: Any = None) -> Any:
         """POST. Raises Refused unless it is a success."""
-        answer = await self._http.post(path, json={} if body is None else body)
-        if not answer.is_success:
-            raise Refused(f"POST {path}: {answer.status_code} {answer.text[:200]}")
-        return answer.json() if answer.content.strip() else None
+        return await self._ask("POST", path, json={} if body is None else body)
 
     async def get(self, path: str) -> Any:
         """GET. Raises Refused unless it is a success."""
-        answer = await self._http.get(path)
-        if not answer.is_success:
-            raise Refused(f"GET {path}: {answer.status_code} {answer.text[:200]}")
-        return answer.json()
+        return await self._ask("GET", path)
+
+    async def _ask(self, method: str, path: str, **options: Any) -> Any:
+        async with self._http.request(method, path, **options) as answer:
+            text = await answer.text()
+            if not answer.ok:
+                raise Refused(f"{method} {path}: {answer.status} {text[:200]}")
+            return json.loads(text) if text.strip() else None
 
     async def thread(self) -> str:
         """A new thread."""
@@ -69,15 +73,15 @@ class Load:
         """POST runs/stream, to its end."""
         began = time.perf_counter()
         body = _body(graph, input, {"stream_mode": mode})
-        async with self._http.stream("POST", f"/threads/{thread}/runs/stream", json=body) as answer:
+        async with self._http.post(f"/threads/{thread}/runs/stream", json=body) as answer:
             return await _times(answer, began)
 
     @asynccontextmanager
     async def joined(self, thread: str, run: str) -> AsyncIterator[AsyncIterator[str]]:
         """GET the run's stream: its events."""
-        async with self._http.stream("GET", f"/threads/{thread}/runs/{run}/stream") as answer:
-            if not answer.is_success:
-                raise Refused(f"the stream answered {answer.status_code}")
+        async with self._http.get(f"/threads/{thread}/runs/{run}/stream") as answer:
+            if not answer.ok:
+                raise Refused(f"the stream answered {answer.status}")
             yield _events(answer)
 
     async def until(self, thread: str, run: str, *statuses: str) -> None:
@@ -93,9 +97,9 @@ class Load:
         await self.until(thread, run, "success", "error", "timeout", "interrupted")
 
 
-async def _times(answer: httpx.Response, began: float) -> Times:
-    if not answer.is_success:
-        raise Refused(f"the stream answered {answer.status_code}: {(await answer.aread())[:200]!r}")
+async def _times(answer: aiohttp.ClientResponse, began: float) -> Times:
+    if not answer.ok:
+        raise Refused(f"the stream answered {answer.status}: {(await answer.text())[:200]}")
     headers, first, events = time.perf_counter() - began, 0.0, 0
     async for event in _events(answer):
         if event == "error":
@@ -108,10 +112,10 @@ async def _times(answer: httpx.Response, began: float) -> Times:
     return Times(headers, first, time.perf_counter() - began, events)
 
 
-async def _events(answer: httpx.Response) -> AsyncIterator[str]:
-    async for line in answer.aiter_lines():
-        if line.startswith("event:"):
-            yield line.removeprefix("event:").strip()
+async def _events(answer: aiohttp.ClientResponse) -> AsyncIterator[str]:
+    async for line in answer.content:
+        if line.startswith(b"event:"):
+            yield line.removeprefix(b"event:").strip().decode()
 
 
 def _body(graph: str, input: Mapping[str, Any] | None, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -120,9 +124,12 @@ def _body(graph: str, input: Mapping[str, Any] | None, options: Mapping[str, Any
 
 @asynccontextmanager
 async def client(url: str, headers: Mapping[str, str]) -> AsyncIterator[Load]:
-    """A client with as many connections as it needs."""
-    limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
-    async with httpx.AsyncClient(
-        base_url=url, headers=dict(headers), timeout=httpx.Timeout(PATIENCE_SECONDS), limits=limits
+    """A client with as many connections as it needs. Not httpx: with many clients that would be what is measured."""
+    async with aiohttp.ClientSession(
+        url,
+        headers=headers,
+        connector=aiohttp.TCPConnector(limit=0),
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=PATIENCE_SECONDS, sock_read=PATIENCE_SECONDS),
+        read_bufsize=LONGEST_LINE,
     ) as http:
         yield Load(http)

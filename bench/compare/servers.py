@@ -37,6 +37,8 @@ class Server:
     headers: Mapping[str, str] = field(default_factory=dict)
     #: Those of another tenant; where there are no tenants, the same.
     others: Mapping[str, str] = field(default_factory=dict)
+    #: How many runs it executes at a time; None: nobody knows.
+    at_once: int | None = None
 
     def resident_kib(self) -> int:
         """What all of its processes hold; pages that they share count once (PSS)."""
@@ -70,8 +72,9 @@ def runyard(*, pool: str, workers: int) -> Callable[[], AbstractContextManager[S
     def start() -> Iterator[Server]:
         given = {"RUNYARD_CONFIG": str(PROJECT / "langgraph.json"), "WORKER_POOL": pool, "WORKERS": str(workers)}
         with running_server(environment=given) as up:
-            keys = ({"x-api-key": key} for key in (up.api_key, _another_key(up)))
-            yield Server(f"runyard ({pool})", up.url, psutil.Process(up.process.pid), *keys)
+            ours, theirs = ({"x-api-key": key} for key in (up.api_key, _another_key(up)))
+            process = psutil.Process(up.process.pid)
+            yield Server(f"runyard ({pool})", up.url, process, headers=ours, others=theirs, at_once=workers)
 
     return start
 

@@ -1,4 +1,4 @@
-"""One attempt in a pool child: claimed, driven, judged, settled."""
+"""One attempt in a pool child: driven, judged, settled."""
 
 import logging
 import os
@@ -6,8 +6,6 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
-from enum import StrEnum
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -21,15 +19,15 @@ from runs.assistants.graphs.project import GraphReference, langgraph_is_installe
 from runs.conf import runs_settings
 from runs.errors import Fenced, RunCancelled, UnknownAssistant
 from runs.execution.connections import (
-    check_executors_connection,
     executors_connection,
     forget_assistants_connections,
     forget_async_connections,
 )
 from runs.execution.drivers import drive
+from runs.execution.endings import Ending
 from runs.execution.frames import AttemptFrames
-from runs.execution.interruption import Guard, install_handlers
-from runs.execution.observation import observed
+from runs.execution.interruption import Guard
+from runs.execution.pending_report import PendingReport
 from runs.execution.persistence import persist
 from runs.execution.slots import Order, Slot
 from runs.execution.values import as_mapping, describe, final_values
@@ -37,7 +35,7 @@ from runs.jsonvalues import check_storable
 from runs.models import Run
 from runs.models.fields import new_checkpoint_id
 from runs.services.checkpoints import starting_checkpoint, write_checkpoint
-from runs.services.lifecycle import Outcome, claim_run, executor_gone, finish_run
+from runs.services.lifecycle import Outcome, executor_gone, finish_run
 from runs.services.progress import Report, report_progress
 from runs.states import Departure, RunStatus
 
@@ -45,58 +43,7 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 ACTOR = system("worker")
-PROGRESS_EVERY_SECONDS = 5.0
 LOOK_EVERY_SECONDS = 0.02
-CLAIM_WAIT_SECONDS = 30.0
-
-
-class Ending(StrEnum):
-    """How a delivery of a run's message ended, for the Celery task to present."""
-
-    LOST_CLAIM = "lost claim"
-    SUCCESS = "success"
-    ERROR = "error"
-    STOPPED = "stopped"
-
-
-def execute(run_id: UUID, slot: Slot) -> tuple[Ending, Run | None]:
-    """Claim the run and execute one attempt of it in this process; the slot says so from before to after."""
-    install_handlers()
-    pid = os.getpid()
-    _wait_until_free(slot, pid)
-    with slot.occupied(pid, run_id):
-        worker_id = _wait_for_life(slot)
-        run = None if worker_id is None else _claim(run_id, worker_id)
-        if run is None or worker_id is None:
-            return Ending.LOST_CLAIM, None
-        slot.begin(pid, run_id, run.attempt, time.monotonic() + run.timeout_seconds)
-        with observed(run):
-            return AttemptExecutor(run, worker_id, slot).execute(), run
-
-
-def _claim(run_id: UUID, worker_id: UUID) -> Run | None:
-    """Not repeated if its answer is lost: the next renewal settles a claim that nobody executes."""
-    forget_assistants_connections()
-    check_executors_connection()
-    with executors_connection():
-        return claim_run(run_id=run_id, worker_id=worker_id)
-
-
-def _wait_until_free(slot: Slot, pid: int) -> None:
-    """A predecessor that died here must be seen by the main process before its slot is written over."""
-    deadline = time.monotonic() + CLAIM_WAIT_SECONDS
-    while (left_by := slot.execution()) is not None and left_by.pid != pid and time.monotonic() < deadline:
-        time.sleep(LOOK_EVERY_SECONDS)
-
-
-def _wait_for_life(slot: Slot) -> UUID | None:
-    """The worker row is written while the pool starts, and anew after a burial, which only an expiry can precede."""
-    table, deadline = slot.table, time.monotonic() + CLAIM_WAIT_SECONDS
-    while time.monotonic() < deadline:
-        if table.worker_id is not None and table.lease_confirmed:
-            return table.worker_id
-        time.sleep(LOOK_EVERY_SECONDS)
-    return None
 
 
 class AttemptExecutor:
@@ -111,9 +58,7 @@ class AttemptExecutor:
         self._graph = _graph_of(run)
         self._frames: Any = _frames_of(run, self._graph)
         self._state: dict[str, Any] = {}
-        self._report = Report()
-        self._report_lock = threading.Lock()
-        self._reported_at = time.monotonic()
+        self._reported = PendingReport()
         self._pid = os.getpid()
         self._closed = False
         self._left_behind = ""
@@ -230,8 +175,7 @@ class AttemptExecutor:
                 return
             known = {name: value for name, value in known.items() if value is not None}
             check_storable(known, "reported")
-            with self._report_lock:
-                self._report = replace(self._report, **known)
+            self._reported.add(known)
 
     @property
     def _is_forked_child(self) -> bool:
@@ -244,11 +188,11 @@ class AttemptExecutor:
 
     def persist_report(self, job: Callable[[Report], T]) -> T:
         """Do a job with what was reported since the last one; what is not stored is kept for the next."""
-        report = self._take_report()
+        report = self._reported.take()
         try:
             return self.persist(lambda: job(report))
         except BaseException:
-            self._put_back(report)
+            self._reported.put_back(report)
             raise
 
     def persist(self, job: Callable[[], T]) -> T:
@@ -274,33 +218,18 @@ class AttemptExecutor:
     def _report_sometimes(self) -> None:
         """Long runs show what they have used so far; only from the main thread, whose connection is looked after."""
         if (
-            not self._progress_is_due()
+            not self._reported.is_due()
             or threading.current_thread() is not threading.main_thread()
             or self._guard.in_event_loop
         ):
             return
         try:
             with executors_connection():
-                report_progress(run_id=self._run.pk, attempt=self._run.attempt, report=self._report)
+                report_progress(run_id=self._run.pk, attempt=self._run.attempt, report=self._reported.look())
         except Fenced:
             self._guard.order = self._guard.order or Order.FENCED
         except (DatabaseError, InterfaceError):  # what was reported is kept, and written with the next step
             logger.warning("progress of run %s was not stored yet", self._run.pk, exc_info=True)
-        self._reported_at = time.monotonic()
-
-    def _progress_is_due(self) -> bool:
-        return time.monotonic() - self._reported_at >= PROGRESS_EVERY_SECONDS and bool(self._report.columns())
-
-    def _take_report(self) -> Report:
-        with self._report_lock:
-            report, self._report = self._report, Report()
-        self._reported_at = time.monotonic()
-        return report
-
-    def _put_back(self, report: Report) -> None:
-        """What was not stored with the step it came with; what was reported since counts more."""
-        with self._report_lock:
-            self._report = replace(report, **self._report.columns())
 
     def _fenced(self) -> RunCancelled:
         self._guard.order = self._guard.order or Order.FENCED
@@ -326,7 +255,7 @@ class AttemptExecutor:
 
     def _finish(self, outcome: Outcome, left: bool) -> Ending:
         try:
-            self._write_outcome(outcome, self._take_report(), left)
+            self._write_outcome(outcome, self._reported.take(), left)
         except Fenced:
             raise
         except Exception as error:
@@ -359,7 +288,7 @@ class AttemptExecutor:
         departure = Departure.LEFT
         if self._guard.order == Order.SHUTDOWN:
             departure = Departure.SHUTDOWN if self._slot.table.shutting_down else Departure.TERMINATED
-        report = self._take_report()
+        report = self._reported.take()
         run = self._run
         persist(
             lambda: executor_gone(

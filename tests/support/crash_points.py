@@ -40,9 +40,9 @@ def _after(target: str) -> Point:
 
 
 POINTS = {
-    "before the claim": _before("runs.execution.attempt.claim_run"),
+    "before the claim": _before("runs.execution.delivery.claim_run"),
     "inside the claim": _after("runs.services.lifecycle._begin_attempt"),
-    "after the claim": Point("runs.execution.attempt.claim_run", before=False, won=True),
+    "after the claim": Point("runs.execution.delivery.claim_run", before=False, won=True),
     "before a step": _before("runs.execution.attempt.write_checkpoint"),
     "inside a step": _after("runs.services.checkpoints.append_checkpoint"),
     "after a step": _after("runs.execution.attempt.write_checkpoint"),

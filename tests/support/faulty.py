@@ -188,15 +188,15 @@ def attentive() -> None:
 
 def no_claim() -> None:
     """Whoever has a message executes the run."""
-    from runs.execution import attempt
+    from runs.execution import delivery
     from runs.models import Run
 
-    claim = attempt.claim_run  # type: ignore[attr-defined]
+    claim = delivery.claim_run  # type: ignore[attr-defined]
 
     def take(*, run_id: UUID, worker_id: UUID) -> Run | None:
         return claim(run_id=run_id, worker_id=worker_id) or Run.objects.select_related("thread").get(pk=run_id)
 
-    attempt.claim_run = take  # type: ignore[attr-defined]
+    delivery.claim_run = take  # type: ignore[attr-defined]
 
 
 def cancelled_once() -> None:

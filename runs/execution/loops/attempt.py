@@ -19,9 +19,10 @@ from runs.assistants.graphs.project import GraphReference
 from runs.conf import runs_settings
 from runs.dispatch import MESSENGER
 from runs.errors import Fenced
-from runs.execution.attempt import LOOK_EVERY_SECONDS, AttemptExecutor, Ending
+from runs.execution.attempt import LOOK_EVERY_SECONDS, AttemptExecutor
 from runs.execution.connections import forget_assistants_connections
 from runs.execution.drivers import AsyncSteps, SyncSteps, drive_generator
+from runs.execution.endings import Ending
 from runs.execution.loops.database import DatabaseThreads, Lane
 from runs.execution.loops.guard import LoopGuard
 from runs.execution.loops.loop import AttemptLoop
@@ -30,7 +31,7 @@ from runs.execution.slots import Order, Slot
 from runs.execution.values import describe, final_values
 from runs.models import Run
 from runs.services.lifecycle import Outcome
-from runs.services.progress import report_progress
+from runs.services.progress import Report, report_progress
 from runs.states import RunStatus
 
 logger = logging.getLogger(__name__)
@@ -184,12 +185,11 @@ class LoopAttempt(AttemptExecutor):
 
     def _report_sometimes(self) -> None:
         """Long runs show what they have used so far."""
-        if self._progress_is_due():
-            self._reported_at = time.monotonic()
-            self._database.do(self._store_progress)
+        if self._reported.is_due():
+            report = self._reported.look()
+            self._database.do(lambda: self._store_progress(report))
 
-    def _store_progress(self) -> None:
-        report = self._report
+    def _store_progress(self, report: Report) -> None:
         try:
             self._database.on_checked_connection(
                 lambda: report_progress(run_id=self._run.pk, attempt=self._run.attempt, report=report)

@@ -19,7 +19,9 @@ from runs import tracing
 from runs.assistants.graphs import configured_project
 from runs.assistants.graphs.project import langgraph_is_installed
 from runs.conf import runs_settings
-from runs.execution.attempt import CLAIM_WAIT_SECONDS, LOOK_EVERY_SECONDS, Ending
+from runs.execution.attempt import LOOK_EVERY_SECONDS
+from runs.execution.delivery import CLAIM_WAIT_SECONDS
+from runs.execution.endings import Ending
 from runs.execution.interruption import INTERRUPT_SIGNAL, on_thread_end
 from runs.execution.loops import owner
 from runs.execution.loops.attempt import LoopAttempt

@@ -5,8 +5,8 @@ from uuid import uuid4
 
 import pytest
 
-from runs.execution import attempt as module
-from runs.execution.attempt import _wait_for_life, _wait_until_free
+from runs.execution import delivery as module
+from runs.execution.delivery import _wait_for_life, _wait_until_free
 from runs.execution.slots import SlotTable
 
 

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from runs.conf import runs_settings
-from runs.execution.interruption import Guard, name_of_task
+from runs.execution.interruption import Guard
+from runs.execution.whereabouts import name_of_task
 
 logger = logging.getLogger(__name__)
 

@@ -16,6 +16,13 @@ from uuid import UUID
 from runs.dispatch import MESSENGER
 from runs.errors import Interruption, RunCancelled, RunTimedOut, WorkerShutdown
 from runs.execution.slots import Order, Slot
+from runs.execution.whereabouts import (
+    between_two_jobs,
+    comes_from_interruption,
+    is_of_the_loop,
+    name_of_task,
+    unwinding_threads,
+)
 
 #: Ignored by default, so one that arrives where no handler is installed hurts nobody; billiard does not use it.
 INTERRUPT_SIGNAL = signal.SIGURG
@@ -235,53 +242,6 @@ class _AssistantCode:
     def __exit__(self, *_: object) -> None:
         self._guard.in_assistant = False
         self._guard.note_threads()
-
-
-def is_of_the_loop(frame: FrameType | None) -> bool:
-    """Whether the frame is asyncio's own code and not the assistant's."""
-    module = "" if frame is None else str(frame.f_globals.get("__name__", ""))
-    return module.split(".")[0] in ("asyncio", "selectors")
-
-
-def name_of_task(task: asyncio.Task[Any]) -> str:
-    """Its name, and that of its function."""
-    coroutine = task.get_coro()
-    return f"task {task.get_name()!r} ({getattr(coroutine, '__qualname__', coroutine)})"
-
-
-def between_two_jobs(frame: FrameType | None) -> bool:
-    """Whether the thread is a pool's and executes none of its jobs, but the pool's own code around them.
-
-    An exception there would end the thread without its pool's knowledge, which would give it the next job, or leave
-    a job's future without a result: whoever waits for either would wait for ever.
-    """
-    called: FrameType | None = None
-    while frame is not None:
-        if frame.f_globals.get("__name__") == "concurrent.futures.thread":
-            return called is None or called.f_globals.get("__name__") == "concurrent.futures._base"
-        called, frame = frame, frame.f_back
-    return False
-
-
-def unwinding_threads() -> set[int | None]:
-    """Threads that are handling an interruption, or something raised while handling one."""
-    return {ident for ident, handled in sys._current_exceptions().items() if comes_from_interruption(_value(handled))}
-
-
-def _value(handled: Any) -> BaseException | None:
-    """`sys._current_exceptions` gives (type, value, traceback) before Python 3.12, the exception since."""
-    value: BaseException | None = handled[1] if isinstance(handled, tuple) else handled
-    return value
-
-
-def comes_from_interruption(exception: BaseException | None, *, cancelled: bool = False) -> bool:
-    seen: set[int] = set()
-    while exception is not None and id(exception) not in seen:
-        if isinstance(exception, Interruption) or (cancelled and isinstance(exception, asyncio.CancelledError)):
-            return True
-        seen.add(id(exception))
-        exception = exception.__context__
-    return False
 
 
 def install_handlers() -> None:

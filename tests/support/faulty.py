@@ -150,9 +150,10 @@ def kill_without_row() -> None:
 
 def repeating_handler() -> None:
     """An interruption is raised again while the code is unwinding from it."""
-    from runs.execution import interruption
+    from runs.execution import interruption, whereabouts
 
-    interruption.comes_from_interruption = lambda *_, **__: False
+    for module in (interruption, whereabouts):
+        module.comes_from_interruption = lambda *_, **__: False  # type: ignore[attr-defined]
     interruption.Guard._task_told = property(lambda _: False, lambda *_: None)  # type: ignore[assignment]
 
 

@@ -10,9 +10,10 @@ from typing import Any
 from uuid import UUID
 
 from runs.errors import Interruption
-from runs.execution.interruption import EXCEPTIONS, comes_from_interruption, is_of_the_loop
+from runs.execution.interruption import EXCEPTIONS
 from runs.execution.loops.owner import Owner
 from runs.execution.slots import Order, Slot
+from runs.execution.whereabouts import comes_from_interruption, is_of_the_loop
 
 
 class LoopGuard:

@@ -20,7 +20,7 @@ from asgiref.sync import SyncToAsync, ThreadSensitiveContext
 from runs.dispatch import MESSENGER
 from runs.errors import Interruption
 from runs.execution.connections import forget_assistants_connections
-from runs.execution.interruption import between_two_jobs, unwinding_threads
+from runs.execution.whereabouts import between_two_jobs, unwinding_threads
 
 T = TypeVar("T")
 

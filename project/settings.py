@@ -173,6 +173,7 @@ UNFOLD = {
     "SITE_SYMBOL": "deployed_code",
     "SITE_URL": None,
     "SHOW_VIEW_ON_SITE": False,
+    "SCRIPTS": ["runs.admin.site.palette_script"],
     "ENVIRONMENT": "runs.admin.site.environment",
     "DASHBOARD_CALLBACK": "runs.admin.dashboard.dashboard",
     "COMMAND": {"search_callback": "runs.admin.jump.jump"},

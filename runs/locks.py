@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
 
+from django.contrib.auth import get_user_model
 from django.db import OperationalError, connection
 from django.db.models import QuerySet
 from django.db.transaction import TransactionManagementError
@@ -214,6 +215,13 @@ def lock_assistant(assistant_id: UUID, owner: Any) -> Assistant:
     if assistant is None:
         raise AssistantNotFound(f"Assistant with ID {assistant_id} not found")
     return assistant
+
+
+def lock_user(user: Any) -> None:
+    """Lock a user's row, for what is the user's alone: saved views. Nothing else is locked beside it."""
+    bound_transaction()
+    users = get_user_model()._default_manager.select_for_update(no_key=True, of=("self",))
+    users.values("pk").get(pk=user.pk)
 
 
 def lock_expired_worker(worker_id: UUID) -> Worker | None:

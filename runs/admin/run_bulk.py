@@ -18,7 +18,8 @@ from runs.admin.base import COUNT_AT_MOST, as_uuid
 from runs.admin.run_actions import ACTIONS, LONGEST_REASON, Action, Order, Result, carry_out
 from runs.admin.run_counts import as_text, count_each
 from runs.admin.run_filters import RunFilter
-from runs.admin.run_list import older_than, parse_place, place_of
+from runs.admin.run_list import parse_place, place_of
+from runs.admin.run_scan import older_than
 from runs.models import Run
 from runs.states import CancelAction, RunStatus
 

@@ -4,13 +4,15 @@ So a count may be a lower bound, and says so: "312+" of a filter that no index a
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, cast
+from typing import Any
 
 from django.db import OperationalError, connection, transaction
 from django.db.models import BooleanField, ExpressionWrapper, Q, QuerySet, Value
 
 from runs.admin.base import COUNT_AT_MOST
-from runs.admin.run_filters import ACTIVE, STATUSES, STOPPING, RunFilter
+from runs.admin.run_filters import RunFilter
+from runs.admin.run_scan import pinned
+from runs.admin.run_terms import ACTIVE, STATUSES, STOPPING
 from runs.models import Run
 from runs.states import IN_FLIGHT, TERMINAL, RunStatus
 
@@ -38,24 +40,13 @@ _LEAD = "lead"
 def _parts(wanted: RunFilter) -> Iterator[tuple[str, QuerySet[Run, Any]]]:
     """What is looked at: the runs of each status; but if an index leads to what the filter asks for, then its newest
     tell about those that have ended, of which there may be many."""
-    matches = wanted.condition_of_tabs
-    separate = IN_FLIGHT if wanted.lead else RunStatus
+    matches, pin = wanted.condition_of_tabs, wanted.pin_of_tabs
+    separate = IN_FLIGHT if pin else RunStatus
     for status in sorted(separate):
         yield status, _examined(Run.objects.filter(wanted.times, status=status).newest_first(), matches)
     yield STOPPING, _examined(Run.objects.filter(STATUSES[STOPPING]).order_by(), matches)
-    if wanted.lead:
-        yield _LEAD, _examined(_led(wanted.lead).filter(wanted.times), matches)
-
-
-def _led(lead: Q) -> QuerySet[Run]:
-    """The newest of what an index leads to. Of an assistant's or owner's many rows as a range of one value and in its
-    order: for an equality the planner may read the whole table's newest instead, and look for them there."""
-    (name, value), *_ = cast(list[tuple[str, Any]], lead.children)
-    if name not in ("assistant", "owner"):
-        return Run.objects.filter(lead).newest_first()
-    column = "owner_id" if name == "owner" else name
-    rows = Run.objects.filter(**{f"{name}__gte": value, f"{name}__lte": value})
-    return rows.order_by(column, "-created_at", "-sequence")
+    if pin:
+        yield _LEAD, _examined(pinned(pin).filter(wanted.times), matches)
 
 
 def _examined(rows: QuerySet[Run], matches: Q) -> QuerySet[Run, Any]:
@@ -90,10 +81,11 @@ def _ask(counting: str, several: Iterable[QuerySet[Any, Any]]) -> Any:
     statement = f"SELECT {', '.join(columns)}"
     try:
         with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute(f"SET LOCAL statement_timeout = {COUNT_MILLISECONDS}")
-            cursor.execute(statement, [value for _, values in compiled for value in values])
+            cursor.execute(
+                _BOUNDED.format(COUNT_MILLISECONDS, statement), [v for _, values in compiled for v in values]
+            )
+            cursor.nextset()
             found = cursor.fetchone()
-            cursor.execute("SET LOCAL statement_timeout TO DEFAULT")
     except OperationalError as error:
         if getattr(error.__cause__, "sqlstate", None) != _CANCELLED:
             raise
@@ -101,6 +93,8 @@ def _ask(counting: str, several: Iterable[QuerySet[Any, Any]]) -> Any:
     return found
 
 
+#: One round trip; the time counts for each statement, and so only for the one in the middle.
+_BOUNDED = "SET LOCAL statement_timeout = {}; {}; SET LOCAL statement_timeout TO DEFAULT"
 _CANCELLED = "57014"  # query_canceled: here only by the timeout
 
 

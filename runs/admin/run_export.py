@@ -19,7 +19,7 @@ from django.views.decorators.http import require_safe
 
 from runs.admin.json_text import masked
 from runs.admin.run_filters import RunFilter
-from runs.admin.run_list import older_than
+from runs.admin.run_scan import older_than
 from runs.models import Run
 
 #: The newest of those that match; what is older is asked for by time.
@@ -58,13 +58,12 @@ async def _portions(wanted: RunFilter, encode: "Encode") -> AsyncIterator[bytes]
 def _read(wanted: RunFilter, last: Run | None, count: int) -> list[Run]:
     """The next runs; afterwards the connection is given back."""
     try:
-        runs: Any = wanted.runs().select_related("owner", "worker").only(*_READ)
+        place = older_than(last.created_at, last.sequence) if last is not None else None
+        runs: Any = wanted.next_runs(count, place=place).select_related("owner", "worker").only(*_READ)
         runs = runs.annotate(
             error_type=KeyTextTransform("type", "error"), error_message=KeyTextTransform("message", "error")
         )
-        if last is not None:
-            runs = runs.filter(older_than(last.created_at, last.sequence))
-        return list(runs.newest_first()[:count])
+        return list(runs[:count])
     finally:
         if not connection.in_atomic_block:
             connection.close()

@@ -1,33 +1,26 @@
 """Which runs are meant: the filter of the list of runs, read from its address and from nowhere else.
 
-The same filter shows the list and says which runs an action on "all that match" reaches. So whatever is not understood
-matches nothing: a mistake must not widen what is cancelled.
+The same filter shows the list, exports it and says which runs an action on "all that match" reaches. So whatever is not
+understood matches nothing: a mistake must not widen what is cancelled.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import timedelta
+from functools import cached_property
 from urllib.parse import urlencode
 
-from django.contrib.auth import get_user_model
 from django.db.models import Q, QuerySet
 from django.http import QueryDict
 from django.utils import timezone
-from django.utils.dateparse import parse_datetime
 
+from runs.admin import run_scan
 from runs.admin.base import as_uuid
-from runs.admin.run_search import Found, failed_with, search
-from runs.models import Run, Worker
-from runs.states import IN_FLIGHT, TERMINAL, MultitaskStrategy, RunStatus
+from runs.admin.run_lookup import look_up
+from runs.admin.run_search import POSSIBLE, Clause, NotUnderstood, Search, words_of
+from runs.admin.run_terms import Known, Pin, Term, failed_with, owner_key, status, strategy, time_of
+from runs.models import Run
 
-#: Names of `status` that are no statuses: in flight; and ended while something still executes it.
-ACTIVE, STOPPING = "active", "stopping"
-STATUSES: dict[str, Q] = {
-    ACTIVE: Q(status__in=sorted(IN_FLIGHT)),
-    **{status.value: Q(status=status) for status in RunStatus},
-    STOPPING: Q(status__in=sorted(TERMINAL), leased=True),
-}
 AGES = {
     "15m": ("15 minutes", timedelta(minutes=15)),
     "1h": ("hour", timedelta(hours=1)),
@@ -35,16 +28,9 @@ AGES = {
     "7d": ("7 days", timedelta(days=7)),
     "30d": ("30 days", timedelta(days=30)),
 }
-#: What tells the pages of a list apart, and what the browser adds; not part of the filter.
+#: What tells the pages of a list apart; not part of the filter.
 _PLACES = frozenset({"before", "after"})
-
-#: What an index leads to, in the names of fields and of the search, the narrowest first.
-_LEADING = ("run id", "thread", "error", "error type", "owner", "assistant")
-_TIMES = frozenset({"age", "since", "until"})
-
-
-class NotUnderstood(ValueError):
-    """A part of the filter says nothing that could be looked for; the message is for the operator."""
+SEARCH = "q"
 
 
 @dataclass
@@ -53,72 +39,140 @@ class RunFilter:
 
     #: What was given, without what is empty; in the order of FIELDS.
     given: dict[str, str] = field(default_factory=dict)
-    condition: Q = field(default_factory=Q)
-    #: Without the status: what the tabs count within.
-    condition_of_tabs: Q = field(default_factory=Q)
-    #: The parts of it for which there is an index that has the newest first, by what they are about.
-    leads: dict[str, Q] = field(default_factory=dict)
-    #: The part of it that is about the time of creation, by which every index is ordered.
-    times: Q = field(default_factory=Q)
-    #: What the search was understood as, such as "thread = ..."; empty: there is no search.
-    understood: str = ""
+    #: What it asks for, by field; the search may have several.
+    clauses: list[tuple[str, Clause]] = field(default_factory=list)
     mistakes: list[str] = field(default_factory=list)
+    #: What can be searched for, in a sentence, if the search is among the mistakes.
+    possible: str = ""
 
     @classmethod
     def parse(cls, query: QueryDict) -> "RunFilter":
-        """Understand the query string of a list of runs; what cannot be is among `mistakes`, and nothing matches."""
+        """Understand the query string of a list of runs; what cannot be is among `mistakes`, and nothing matches.
+
+        One statement at most, whatever is asked for.
+        """
         read = cls()
         for name, values in query.lists():
             if name not in FIELDS and name not in _PLACES:
                 read.mistakes.append(f"There is no filter “{name}”.")
             elif len(values) > 1:
                 read.mistakes.append(f"The filter “{name}” is given more than once.")
-        for name in FIELDS:
-            if value := query.get(name, "").strip():
-                read._add(name, value)
+        read.given = {name: value for name in FIELDS if (value := query.get(name, "").strip())}
+        read._understand()
         return read
 
-    def _add(self, name: str, value: str) -> None:
-        self.given[name] = value
-        try:
-            if "\x00" in value:
-                raise NotUnderstood("Text cannot contain the NUL character.")
-            condition = self._search(value) if name == "q" else FIELDS[name](value)
-        except NotUnderstood as error:
-            self.mistakes.append(str(error))
-            return
-        self.condition &= condition
-        if name == "status":
-            return
-        self.condition_of_tabs &= condition
-        if name in _TIMES:
-            self.times &= condition
-        about = self.understood.partition(" =")[0] if name == "q" else name
-        if about in _LEADING:
-            self.leads[about] = condition
+    def _understand(self) -> None:
+        known = look_up(self._lookups())
+        for name, value in self.given.items():
+            if name == SEARCH:
+                continue
+            try:
+                self.clauses.append((name, Clause((FIELDS[name](_text(value), known),))))
+            except NotUnderstood as error:
+                self.mistakes.append(_sentence(error))
+        if self._search is not None:
+            try:
+                self.clauses += [(SEARCH, clause) for clause in self._search.clauses(known)]
+            except NotUnderstood as error:
+                self._misunderstand(error)
 
-    def _search(self, text: str) -> Q:
-        found: Found = search(text)
-        if found.condition is None:
-            raise NotUnderstood(found.words)
-        self.understood = found.words
-        return found.condition
+    def _lookups(self) -> Iterator[tuple[str, str]]:
+        for name, table in (("owner", "owner"), ("worker", "host")):
+            value = self.given.get(name, "")
+            if value and "\x00" not in value and not (name == "worker" and as_uuid(value)):
+                yield table, value
+        if self._search is not None:
+            yield from self._search.lookups
+
+    @cached_property
+    def _search(self) -> Search | None:
+        """The search, if it follows the grammar; asked for once, so that a mistake is noted once."""
+        if SEARCH not in self.given:
+            return None
+        try:
+            return Search(_text(self.given[SEARCH]))
+        except NotUnderstood as error:
+            self._misunderstand(error)
+            return None
+
+    def _misunderstand(self, error: NotUnderstood) -> None:
+        self.mistakes.append(f"Not understood: {error}")
+        self.possible = POSSIBLE
 
     @property
-    def lead(self) -> Q:
-        """The one of `leads` that has the fewest rows as a rule; empty: there is none."""
-        return next((self.leads[about] for about in _LEADING if about in self.leads), Q())
+    def understood(self) -> str:
+        """What the search was understood as; empty: there is none, or it was not."""
+        return words_of([clause for name, clause in self.clauses if name == SEARCH])
 
     @property
     def is_explicit(self) -> bool:
         """Whether anything was asked for: an empty filter never means everything."""
         return bool(self.given) and not self.mistakes
 
+    @property
+    def condition(self) -> Q:
+        """True of what matches, however long ago it was."""
+        return _all(clause for _, clause in self.clauses)
+
+    @property
+    def condition_of_tabs(self) -> Q:
+        """Without the status that a tab is: what the tabs count within."""
+        return _all(clause for name, clause in self.clauses if name != "status")
+
+    @property
+    def times(self) -> Q:
+        """The part of it that is about the time of creation, by which every index is ordered."""
+        return _all(clause for _, clause in self.clauses if clause.is_time)
+
+    @property
+    def pin_of_tabs(self) -> Pin | None:
+        """What leads to the runs whatever their status, if that is one thing."""
+        lead = _narrowest([clause for name, clause in self.clauses if name != "status"])
+        return lead.pins[0] if lead is not None and len(lead.pins) == 1 and lead.pins[0].about != "status" else None
+
+    @cached_property
+    def lead(self) -> Clause | None:
+        """The clause whose index leads to the fewest runs as a rule; None: no index leads to what is asked for."""
+        return _narrowest([clause for _, clause in self.clauses])
+
+    @cached_property
+    def bound(self) -> run_scan.Bound | None:
+        """Up to where is looked for what no index knows; None: everywhere. One statement, if there is such a thing."""
+        if self.mistakes or not self._remainder:
+            return None
+        return run_scan.bound_of([source.filter(self.times) for source in self._sources])
+
+    @property
+    def runs_searched(self) -> str:
+        """What was searched if there is a bound, for people."""
+        of = f" of {self.lead.words}" if self.lead else ""
+        return f"the newest {run_scan.LATEST:,} runs{of}"
+
+    @property
+    def _sources(self) -> list[QuerySet[Run]]:
+        return [run_scan.pinned(pin) for pin in self.lead.pins] if self.lead else [run_scan.everything()]
+
+    @property
+    def _remainder(self) -> Q:
+        """What must be looked at run by run."""
+        return _all(clause for _, clause in self.clauses if clause is not self.lead and not clause.is_time)
+
+    @property
+    def _bounded(self) -> Q:
+        return self.bound.condition if self.bound else Q()
+
     def runs(self, among: QuerySet[Run] | None = None) -> QuerySet[Run]:
         """The runs that match among these or all, in no order; none if anything was not understood."""
         if self.mistakes:
             return Run.objects.none()
-        return (Run.objects.all() if among is None else among).filter(self.condition)
+        return (Run.objects.all() if among is None else among).filter(self.condition, self._bounded)
+
+    def next_runs(self, count: int, *, place: Q | None = None, oldest_first: bool = False) -> QuerySet[Run]:
+        """The same runs in the order of the list, of which no more than `count` may be taken; found along an index."""
+        if self.mistakes:
+            return Run.objects.none()
+        wanted = (self.times, self._remainder, self._bounded, place or Q())
+        return run_scan.merged([source.filter(*wanted) for source in self._sources], count, oldest_first=oldest_first)
 
     def address(self, **changes: str) -> str:
         """The query string of this filter with these values instead; an empty one leaves its name out."""
@@ -126,68 +180,89 @@ class RunFilter:
         return f"?{urlencode(wanted)}" if wanted else "?"
 
 
-def _status(value: str) -> Q:
-    if value not in STATUSES:
-        raise NotUnderstood(f"There is no status “{value}”.")
-    return STATUSES[value]
+def _all(clauses: Iterator[Clause]) -> Q:
+    wanted = Q()
+    for clause in clauses:
+        wanted &= clause.condition
+    return wanted
 
 
-def _strategy(value: str) -> Q:
-    if value not in MultitaskStrategy.values:
-        raise NotUnderstood(f"There is no multitask strategy “{value}”.")
-    return Q(multitask_strategy=value)
+def _narrowest(clauses: list[Clause]) -> Clause | None:
+    return min((clause for clause in clauses if clause.pins), key=lambda clause: clause.width, default=None)
 
 
-def _owner(value: str) -> Q:
-    owner = get_user_model()._default_manager.filter(username=value).values_list("pk", flat=True).first()
-    if owner is None:
-        raise NotUnderstood(f"There is no user “{value}”.")
-    return Q(owner=owner)
+def _text(value: str) -> str:
+    if "\x00" in value:
+        raise NotUnderstood("text cannot contain the NUL character.")
+    return value
 
 
-def _thread(value: str) -> Q:
+def _sentence(error: NotUnderstood) -> str:
+    words = str(error)
+    return words[:1].upper() + words[1:]
+
+
+def _owner(value: str, known: Known) -> Term:
+    keys = known.get(("owner", value))
+    if not keys:
+        raise NotUnderstood(f"there is no user “{value}”.")
+    key = owner_key(keys)
+    return Term(f"owner = {value}", Q(owner=key), (Pin("owner", key),))
+
+
+def _thread(value: str, known: Known) -> Term:
     if (thread := as_uuid(value)) is None:
         raise NotUnderstood(f"“{value}” is not the id of a thread.")
-    return Q(thread=thread)
+    return Term(f"thread = {value}", Q(thread=thread), (Pin("thread", thread),))
 
 
-def _worker(value: str) -> Q:
+def _worker(value: str, known: Known) -> Term:
     """By the id of one life of a worker, or by the name of its host, which has had several."""
-    if (worker := as_uuid(value)) is not None:
-        return Q(worker=worker)
-    lives = list(Worker.objects.filter(host=value).order_by("-started_at").values_list("pk", flat=True)[:100])
+    lives = [value] if as_uuid(value) else known.get(("host", value))
     if not lives:
-        raise NotUnderstood(f"There is no worker on a host “{value}”.")
-    return Q(worker__in=lives)
+        raise NotUnderstood(f"there is no worker on a host “{value}”.")
+    return Term(f"worker = {value}", Q(worker__in=lives))
 
 
-def _age(value: str) -> Q:
+def _age(value: str, known: Known) -> Term:
     if value not in AGES:
         raise NotUnderstood(f"“{value}” is not one of the times to choose from.")
-    return Q(created_at__gte=timezone.now() - AGES[value][1])
+    return Term(
+        f"created in the last {AGES[value][0]}", Q(created_at__gte=timezone.now() - AGES[value][1]), is_time=True
+    )
 
 
-def _time(value: str) -> datetime:
-    try:
-        found = parse_datetime(value)
-    except ValueError:
-        found = None
-    if found is None:
-        raise NotUnderstood(f"“{value}” is not a time such as 2026-11-29T14:00.")
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+def _assistant(value: str, known: Known) -> Term:
+    return Term(f"assistant = {value}", Q(assistant=value), (Pin("assistant", value),))
 
 
-#: name -> what its value means. "q" is the search; see RunFilter._search.
-FIELDS: dict[str, Callable[[str], Any]] = {
-    "status": _status,
-    "strategy": _strategy,
-    "assistant": lambda value: Q(assistant=value),
+def _error(value: str, known: Known) -> Term:
+    return Term(f"error type = {value}", failed_with(value), (Pin("error", value),))
+
+
+def _since(value: str, known: Known) -> Term:
+    return Term(f"created since {value}", Q(created_at__gte=time_of(value)), is_time=True)
+
+
+def _until(value: str, known: Known) -> Term:
+    return Term(f"created before {value}", Q(created_at__lt=time_of(value)), is_time=True)
+
+
+def _nothing(value: str, known: Known) -> Term:
+    raise NotUnderstood("the search is understood elsewhere.")
+
+
+#: name -> what its value means. "q" is the search; see RunFilter._understand.
+FIELDS: dict[str, Callable[[str, Known], Term]] = {
+    "status": status,
+    "strategy": strategy,
+    "assistant": _assistant,
     "worker": _worker,
     "owner": _owner,
     "thread": _thread,
-    "error": failed_with,
+    "error": _error,
     "age": _age,
-    "since": lambda value: Q(created_at__gte=_time(value)),
-    "until": lambda value: Q(created_at__lt=_time(value)),
-    "q": None,  # type: ignore[dict-item]
+    "since": _since,
+    "until": _until,
+    SEARCH: _nothing,
 }

@@ -17,6 +17,7 @@ from django.utils.dateparse import parse_datetime
 
 from runs.admin.json_text import masked
 from runs.admin.run_filters import RunFilter
+from runs.admin.run_scan import newer_than, older_than
 from runs.admin.words import duration
 from runs.models import Run
 from runs.services.runs import queue_positions_of
@@ -115,18 +116,22 @@ class RunPage:
 def read_page(wanted: RunFilter, query: QueryDict) -> RunPage:
     """Read the page at the place that the query names: the newest one if it names none that is understood."""
     before, after = parse_place(query.get("before")), parse_place(query.get("after"))
-    runs: Any = wanted.runs().select_related("owner", "worker", "thread").only(*_SHOWN)
+    if after is not None:
+        found = _read(wanted, newer_than(*after), oldest_first=True)
+        shown = found[:PER_PAGE][::-1]
+        return _page(shown, newer=len(found) > PER_PAGE, older=bool(shown))
+    found = _read(wanted, older_than(*before) if before is not None else Q())
+    return _page(found[:PER_PAGE], newer=before is not None, older=len(found) > PER_PAGE)
+
+
+def _read(wanted: RunFilter, place: Q, *, oldest_first: bool = False) -> list[Run]:
+    """The rows of a page, and one more if there is one."""
+    runs: Any = wanted.next_runs(PER_PAGE + 1, place=place, oldest_first=oldest_first)
+    runs = runs.select_related("owner", "worker", "thread").only(*_SHOWN)
     runs = runs.annotate(
         error_type=KeyTextTransform("type", "error"), error_message=Left(KeyTextTransform("message", "error"), 300)
     )
-    if after is not None:
-        found = list(runs.filter(_newer_than(*after)).order_by("created_at", "sequence")[: PER_PAGE + 1])
-        shown = found[:PER_PAGE][::-1]
-        return _page(shown, newer=len(found) > PER_PAGE, older=bool(shown))
-    if before is not None:
-        runs = runs.filter(older_than(*before))
-    found = list(runs.newest_first()[: PER_PAGE + 1])
-    return _page(found[:PER_PAGE], newer=before is not None, older=len(found) > PER_PAGE)
+    return list(runs[: PER_PAGE + 1])
 
 
 def _page(shown: Sequence[Run], *, newer: bool, older: bool) -> RunPage:
@@ -153,12 +158,3 @@ def parse_place(text: str | None) -> tuple[datetime, int] | None:
         return None
     known = at is not None and at.tzinfo is not None and sequence.isascii() and sequence.isdigit()
     return (at, int(sequence)) if at and known and len(sequence) < 19 else None  # noqa: PLR2004 - 64 bits
-
-
-def older_than(at: datetime, sequence: int) -> Q:
-    """After this place in the order of the list; in a form that an index answers."""
-    return Q(created_at__lte=at) & (Q(created_at__lt=at) | Q(sequence__lt=sequence))
-
-
-def _newer_than(at: datetime, sequence: int) -> Q:
-    return Q(created_at__gte=at) & (Q(created_at__gt=at) | Q(sequence__gt=sequence))

@@ -1,83 +1,94 @@
-"""The search of the list of runs: one thing, found by equality, with a word on what it was taken for."""
+"""The search of the list of runs: from its text to what it was understood as, with a word on what is possible."""
 
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 
-from django.contrib.auth import get_user_model
-from django.db.models import Q, Value
-from django.db.models.fields.json import KeyTextTransform
-from django.db.models.lookups import Exact
+from django.db.models import Q
 
-from runs.admin.base import as_uuid
-from runs.models import Run, Thread, Worker
+from runs.admin.run_query import Clause as Written
+from runs.admin.run_query import NotUnderstood, parse
+from runs.admin.run_scan import NARROWEST
+from runs.admin.run_terms import Known, Pin, Term, tables_of, understand
+
+POSSIBLE = (
+    "Possible are: a whole id of a run, thread or worker; the exact name of an assistant, user or kind of error; and "
+    "run: thread: worker: assistant: owner: error: status: strategy: model: by: reason: metadata.KEY: created: ran: "
+    "waited: with a value. Several terms must all match; OR between two, and - or NOT before one, are understood; a "
+    "value with spaces goes into double quotes."
+)
+#: For the page: what may be written, and what it means.
+SEARCH_HELP = (
+    ("an id or a name", "of a run, thread, worker; of an assistant, user, kind of error: whichever exists"),
+    ("run: thread: worker: assistant: owner: error:", "the same, when you say which"),
+    ("status:error", "or pending, running, success, timeout, interrupted, active (in flight), stopping"),
+    ("strategy: model: by:", "exactly this multitask strategy, model, or who cancelled, such as by:operator:ada"),
+    ("reason:document", "the reason contains this, in capitals or not"),
+    ("metadata.customer:acme", "this member of the metadata is acme; 5 and true are also looked for as text"),
+    ("created:>2h", "in the last two hours; created:<2h before that; created:<2026-11-01 before that day (UTC)"),
+    ("ran:>30s waited:<500ms", "longer or shorter; ms, s, m, h, d, w; until now if it has not ended"),
+    ("status:error owner:acme", "all of them must match"),
+    ("status:error OR status:timeout", "one of them; OR binds closer than a space, so no parentheses are needed"),
+    ("-owner:acme, NOT owner:acme", "does not match"),
+    ('owner:"Ada L."', "a value with spaces, colons or parentheses"),
+)
 
 
 @dataclass(frozen=True)
-class Found:
-    """What the text was taken for; `condition` None: for nothing, and `words` say so."""
+class Clause:
+    """Terms of which at least one matches."""
 
-    words: str
-    condition: Q | None
+    terms: tuple[Term, ...]
 
+    @property
+    def words(self) -> str:
+        """What it asks for."""
+        return " OR ".join(term.words for term in self.terms)
 
-def search(text: str) -> Found:
-    """Take the text for an id or a name, whichever exists; `kind:value` says which is meant."""
-    kind, separator, value = text.partition(":")
-    if separator and kind.lower() in _KINDS:
-        name, look = _KINDS[kind.lower()]
-        condition = look(value.strip())
-        return Found(f"{name} = {value.strip()}", condition) if condition else _nothing(f"{name} “{value.strip()}”")
-    kinds = _IDS if as_uuid(text) else _NAMES
-    for name, look in kinds:
-        if condition := look(text):
-            return Found(f"{name} = {text}", condition)
-    return _nothing("run, thread or worker with this id" if as_uuid(text) else f"assistant, user or error “{text}”")
+    @property
+    def condition(self) -> Q:
+        """True of the runs that match."""
+        return reduce(or_, (term.condition for term in self.terms))
 
+    @property
+    def pins(self) -> tuple[Pin, ...]:
+        """What an index leads to, if one does for each of the terms."""
+        known = all(term.pins for term in self.terms)
+        return tuple(dict.fromkeys(pin for term in self.terms for pin in term.pins)) if known else ()
 
-def _nothing(what: str) -> Found:
-    return Found(
-        f"Not understood: there is no {what}. Search for the whole id of a run, thread or worker, or for the exact "
-        "name of an assistant, user or kind of error; or say which: thread:…, owner:…, error:….",
-        None,
-    )
+    @property
+    def is_time(self) -> bool:
+        """Whether it is about the time of creation and nothing else."""
+        return len(self.terms) == 1 and self.terms[0].is_time
 
-
-def _run(value: str) -> Q | None:
-    pk = as_uuid(value)
-    return Q(pk=pk) if pk and Run.objects.filter(pk=pk).exists() else None
+    @property
+    def width(self) -> int:
+        """How wide the widest of its pins is; it must have some."""
+        return max(NARROWEST.index(pin.about) for pin in self.pins)
 
 
-def _thread(value: str) -> Q | None:
-    pk = as_uuid(value)
-    return Q(thread=pk) if pk and Thread.objects.filter(pk=pk).exists() else None
+class Search:
+    """A text that follows the grammar. Raises NotUnderstood if it does not."""
+
+    def __init__(self, text: str) -> None:
+        self._written: Sequence[Written] = parse(text)
+
+    @property
+    def lookups(self) -> Iterator[tuple[str, str]]:
+        """What must be looked up before it can be understood."""
+        for clause in self._written:
+            for literal in clause:
+                yield from ((table, literal.value) for table in tables_of(literal))
+
+    def clauses(self, known: Known) -> list[Clause]:
+        """What it means. Raises NotUnderstood for the first term that means nothing."""
+        return [Clause(tuple(understand(literal, known) for literal in clause)) for clause in self._written]
 
 
-def _worker(value: str) -> Q | None:
-    pk = as_uuid(value)
-    return Q(worker=pk) if pk and Worker.objects.filter(pk=pk).exists() else None
+def words_of(clauses: Sequence[Clause]) -> str:
+    """What was understood, for people."""
+    return ", AND ".join(clause.words for clause in clauses)
 
 
-def _assistant(value: str) -> Q | None:
-    return Q(assistant=value) if Run.objects.filter(assistant=value).exists() else None
-
-
-def _owner(value: str) -> Q | None:
-    owner = get_user_model()._default_manager.filter(username=value).values_list("pk", flat=True).first()
-    return None if owner is None else Q(owner=owner)
-
-
-def failed_with(kind: str) -> Q:
-    """Runs whose error is of this type; as text, which the index holds, and not as JSON."""
-    return Q(error__isnull=False) & Q(Exact(KeyTextTransform("type", "error"), Value(kind)))
-
-
-def _error(value: str) -> Q | None:
-    failed = failed_with(value)
-    return failed if Run.objects.filter(failed).exists() else None
-
-
-_Look = Callable[[str], Q | None]
-_IDS: tuple[tuple[str, _Look], ...] = (("run id", _run), ("thread", _thread), ("worker", _worker))
-_NAMES: tuple[tuple[str, _Look], ...] = (("assistant", _assistant), ("owner", _owner), ("error type", _error))
-#: What may stand before the colon.
-_KINDS: dict[str, tuple[str, _Look]] = {name.split()[0]: (name, look) for name, look in (*_IDS, *_NAMES)}
+__all__ = ["POSSIBLE", "Clause", "NotUnderstood", "Search", "words_of"]

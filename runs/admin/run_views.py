@@ -9,8 +9,11 @@ from django.views.decorators.http import require_safe
 from runs.admin.run_actions import ACTIONS, LONGEST_REASON
 from runs.admin.run_bulk import operator_of
 from runs.admin.run_counts import count_statuses
-from runs.admin.run_filters import ACTIVE, AGES, STATUSES, STOPPING, RunFilter
+from runs.admin.run_filters import AGES, RunFilter
 from runs.admin.run_list import read_page
+from runs.admin.run_search import SEARCH_HELP
+from runs.admin.run_terms import ACTIVE, STATUSES, STOPPING
+from runs.admin.saved_views import offered
 from runs.assistants import registry
 from runs.states import MultitaskStrategy
 
@@ -20,10 +23,13 @@ _TITLES = {"": "All", ACTIVE: "In flight", STOPPING: "Stopping"}
 @require_safe
 def run_list(request: HttpRequest, site_context: dict[str, Any]) -> HttpResponse:
     """The page: tabs, filters, rows, and the dialog of the actions that the visitor may do."""
+    live = _live(request)
     shown = {
         **site_context,
-        **_live(request),
+        **live,
+        **offered(request, live["wanted"]),
         "title": "Runs",
+        "search_help": SEARCH_HELP,
         "strategies": MultitaskStrategy.values,
         "assistants": sorted(registry.registered()),
         "ages": [(name, words) for name, (words, _) in AGES.items()],
@@ -49,6 +55,7 @@ def _live(request: HttpRequest) -> dict[str, Any]:
         "page": page,
         "newer": wanted.address(after=page.newer) if page.newer else "",
         "older": wanted.address(before=page.older) if page.older else "",
+        "goes_on": wanted.address(until=wanted.bound.until) if wanted.bound else "",
         "tabs": _tabs(wanted),
         "actions": [action for action in ACTIONS.values() if action.allowed(request)],
     }

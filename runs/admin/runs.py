@@ -8,7 +8,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.urls import URLPattern, path
 
-from runs.admin import run_bulk, run_export, run_page, run_stream, run_views
+from runs.admin import run_bulk, run_export, run_page, run_stream, run_views, saved_views
 from runs.admin.base import ReadOnlyAdmin
 from runs.models import Run, RunEvent
 
@@ -25,6 +25,7 @@ class RunAdmin(ReadOnlyAdmin):
         """What is asked for by the pages' script comes before Django's, which would take it for an id."""
         return [
             path("rows/", self._page(run_views.live_rows), name="runs_run_rows"),
+            path("views/", self._page(saved_views.change), name="runs_run_views"),
             path("export/<str:form>/", self._page(run_export.export), name="runs_run_export"),
             path("act/<str:verb>/count/", self._page(run_bulk.count), name="runs_run_count"),
             path("act/<str:verb>/", self._page(run_bulk.perform), name="runs_run_act"),

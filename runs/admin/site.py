@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.http import HttpRequest
+from django.templatetags.static import static
 from django.urls import NoReverseMatch, reverse
 
 from runs.conf import runs_settings
@@ -15,6 +16,11 @@ def environment(request: HttpRequest) -> list[str] | None:
     """The name of the deployment and the colour of its badge, so that nobody cancels runs in the wrong one."""
     name = runs_settings().ENVIRONMENT
     return [name, _COLOURS.get(name.lower(), "info")] if name else None
+
+
+def palette_script(request: HttpRequest) -> str:
+    """What Enter does in the command palette, on every page."""
+    return static("runs/palette.js")
 
 
 def navigation(request: HttpRequest) -> list[dict[str, Any]]:

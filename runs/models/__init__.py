@@ -6,6 +6,7 @@ from runs.models.checkpoint import Checkpoint
 from runs.models.fields import ClockTimestamp, new_id
 from runs.models.run import Run
 from runs.models.run_event import RunEvent
+from runs.models.saved_view import SavedView
 from runs.models.subgraph_checkpoint import SubgraphCheckpoint
 from runs.models.thread import Thread
 from runs.models.worker import Worker
@@ -20,6 +21,7 @@ __all__ = [
     "IdempotencyKey",
     "Run",
     "RunEvent",
+    "SavedView",
     "SubgraphCheckpoint",
     "Thread",
     "Worker",

@@ -106,16 +106,69 @@ def test_counting_looks_at_a_bounded_number_of_rows_whatever_is_asked_for(
         with CaptureQueriesContext(connection) as captured:
             assert operator.get(ROWS, query).status_code == 200
         (counting,) = (each["sql"] for each in captured if "ARRAY[COUNT" in each["sql"])
+        counting = counting.split("; ")[1]  # between setting the time that it may take and setting it back
         assert read_by(counting) <= (len(RunStatus) + 1) * EXAMINED, query
 
 
 @pytest.mark.usefixtures("many")
 def test_counting_what_matches_looks_at_all_rows() -> None:
     """The negative control: what is bounded here is what matches, of which there may be none."""
-    rows: Any = RunFilter.parse(QueryDict("strategy=rollback")).runs().values("pk")[:EXAMINED]
+    wanted = RunFilter.parse(QueryDict("strategy=rollback"))
+    rows: Any = Run.objects.filter(wanted.condition).values("pk")[:EXAMINED]
     sql, params = rows.query.sql_with_params()
     with connection.cursor() as cursor:
         assert read_by(cursor.mogrify(sql, params)) > MANY
+
+
+#: What an index answers in part or not at all, and what several answer together.
+SEARCHES = (
+    "strategy:rollback",
+    "-assistant:echo strategy:rollback",
+    "metadata.customer:acme",
+    "model:none",
+    "reason:nowhere by:nobody",
+    "ran:>10m",
+    "waited:>10m OR ran:<0s",
+    "error:KeyError ran:>10m",
+    'assistant:"assistant 3" model:none',
+    "status:success strategy:rollback",
+    "status:error OR status:timeout model:none",
+    "status:error OR model:none",
+    "status:active waited:>10d",
+    "owner:ada model:none",
+    'assistant:"assistant 3" OR assistant:"assistant 4" model:none',
+    "created:<1h model:none",
+)
+
+
+def reading(captured: CaptureQueriesContext) -> list[str]:
+    """The statements that look at runs, but for the counts."""
+    statements = [each["sql"] for each in captured if 'FROM "runs_run"' in each["sql"]]
+    return [sql for sql in statements if "ARRAY[COUNT" not in sql]
+
+
+@pytest.mark.usefixtures("many")
+def test_a_page_looks_at_a_bounded_number_of_runs_whatever_is_asked_for(
+    operator: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once for the place where the search ends and once for what matches, of each thing that an index leads to."""
+    monkeypatch.setattr("runs.admin.run_scan.LATEST", EXAMINED)
+    queries = [*UNLED, *({"q": text} for text in SEARCHES)]
+    assert len(queries) == 21
+    for query in queries:
+        with CaptureQueriesContext(connection) as captured:
+            page = operator.get(ROWS, query)
+        assert page.context["wanted"].mistakes == []
+        read = sum(read_by(sql) for sql in reading(captured))
+        assert read <= 2 * 2 * (EXAMINED + 1) + 10, (query, read)
+
+
+@pytest.mark.usefixtures("many")
+def test_a_page_without_the_bound_looks_at_all_runs(operator: Client) -> None:
+    """The negative control: the bound is larger than the table."""
+    with CaptureQueriesContext(connection) as captured:
+        assert operator.get(ROWS, {"strategy": "rollback"}).context["wanted"].bound is None
+    assert sum(read_by(sql) for sql in reading(captured)) > MANY
 
 
 @pytest.mark.usefixtures("many")

@@ -16,6 +16,7 @@ from tests.browser.console import (
     expect_status,
     log_in,
     row,
+    serious,
 )
 from tests.contract.conftest import Gates
 
@@ -27,7 +28,7 @@ def test_filter_bookmark_open_cancel_and_see_it_change(
     console: Page, live: RunningServer, api: Any, gates: Gates
 ) -> None:
     scene = Scene(api, gates, waiting=1)
-    console.click("summary")
+    console.click("summary:text-is('Filters')")
     console.fill("[name=thread]", scene.thread)
     console.click("text=Apply")
     assert console.url == f"{live.url}{scene.address}"
@@ -88,6 +89,65 @@ def test_search_says_what_it_understood(console: Page, api: Any, gates: Gates) -
     expect(console.locator("#understood")).to_contain_text("Not understood")
     expect(console.locator("tr[data-run]")).to_have_count(0)
     expect(console.locator('[data-scope="filter"]')).to_have_count(0)
+
+
+def test_actions_and_pages_return_to_the_same_search(
+    console: Page, live: RunningServer, api: Any, gates: Gates
+) -> None:
+    scene, other = Scene(api, gates, waiting=1), Scene(api, gates)
+    search = f"status:running OR status:pending thread:{scene.thread}"
+    console.fill("#q", search)
+    console.press("#q", "Enter")
+    words = f"Searching for status = running OR status = pending, AND thread = {scene.thread}."
+    expect(console.locator("#understood")).to_have_text(words)
+    expect_status(console, scene.runs[0], "running")
+    address = console.url
+    console.click("#all-cancel")
+    confirm(console, words="2 runs")
+    close(console, "2 runs cancelled")
+    expect(console.locator(".console-empty")).to_have_text("No run matches this filter.")
+    assert console.url == address
+    expect(console.locator("#q")).to_have_value(search)
+    assert api.runs.get(other.thread, other.runs[0])["status"] in ("pending", "running")
+
+    console.fill("#q", f"-status:running thread:{scene.thread}")
+    console.press("#q", "Enter")
+    expect(console.locator("tr[data-run]")).to_have_count(2)
+    address = console.url
+    console.click(f"#run-{scene.runs[0]}")
+    console.click("[data-back]")
+    expect(console.locator("tr[data-run]")).to_have_count(2)
+    assert console.url == address
+    gates.open(0)
+
+
+def test_a_view_is_saved_found_again_shared_and_deleted(console: Page, live: RunningServer) -> None:
+    bare = f"{live.url}/admin/runs/run/"
+    console.goto(f"{bare}?q=owner%3Aoperator+-status%3Asuccess")
+    console.click("#save-view summary")
+    console.fill("#view-name", "Not done")
+    console.check("#save-view [name=shared]")
+    for part in ("What can be searched for", "Filters"):
+        console.click(f"summary:text-is('{part}')")
+    assert serious(console) == []
+    console.click("#save-view [value=save]")
+    view = console.get_by_role("link", name="Not done shared")
+    expect(view).to_have_attribute("aria-current", "page")
+    address = console.url
+
+    console.goto(bare)
+    expect(console.locator("#q")).to_have_value("")
+    console.click("#last-view")
+    assert console.url == address
+    console.goto(f"{bare}?status=error")
+    view.click()
+    assert console.url == address
+    console.click("#own-views > summary")
+    console.click("#own-views details summary")
+    assert serious(console) == []
+    console.click("#own-views [value=delete]")
+    expect(view).to_have_count(0)
+    assert console.url == address
 
 
 def test_cancel_the_selected_and_all_that_match(console: Page, live: RunningServer, api: Any, gates: Gates) -> None:

@@ -183,9 +183,27 @@ def test_an_id_leads_to_its_page_from_anywhere(console: Page, live: RunningServe
     expect(console.locator("#search-input-command")).to_be_focused()
     console.keyboard.type(scene.runs[0])
     expect(console.locator("#command-results-list a")).to_contain_text(f"Run {scene.runs[0]}")
-    console.keyboard.press("ArrowDown")
     console.keyboard.press("Enter")
     expect(console.locator(".console-head h2")).to_have_text(scene.runs[0])
+
+
+def test_enter_waits_for_the_first_result_and_opens_nothing_without_one(
+    console: Page, live: RunningServer, api: Any
+) -> None:
+    """The key comes long before the answer; the browser must not complain about a result that is not there."""
+    thread = api.threads.create()["thread_id"]
+    console.goto(live.url + WORKERS)
+    console.keyboard.press("Control+k")
+    expect(console.locator("#search-input-command")).to_be_focused()
+    console.keyboard.press("Enter")
+    console.keyboard.insert_text("nothing")
+    with console.expect_response("**/admin/search/**"):
+        console.keyboard.press("Enter")
+    console.keyboard.press("Enter")
+    assert console.url == live.url + WORKERS
+    console.fill("#search-input-command", thread)
+    console.keyboard.press("Enter")
+    console.wait_for_url(f"{live.url}{THREADS}{thread}/change/")
 
 
 @pytest.mark.usefixtures("viewer")
@@ -200,7 +218,7 @@ def test_a_viewer_sees_threads_and_workers(page: Page, live: RunningServer, api:
 
 
 PAGES = (
-    *("/admin/runs/run/", "/admin/runs/run/?status=active&strategy=reject", "{run}change/"),
+    *("/admin/runs/run/", "/admin/runs/run/?status=active&strategy=reject", "/admin/runs/run/?q=(a)", "{run}change/"),
     *("{run}change/?tab=timeline", "{run}change/?tab=events", "{run}change/?tab=data", "{run}change/?tab=thread"),
     *("{run}change/?tab=stream", "{run}change/?tab=raw"),
     *(ADMIN, THREADS, "{thread}change/", WORKERS, "{worker}change/"),

@@ -102,6 +102,18 @@
     if (link) link.search = sessionStorage.getItem(LIST) ?? "";
   });
 
+  // What was looked at last is offered where nothing is asked for; it is never gone to by itself.
+  const views = document.querySelector("[data-views]");
+  if (views) {
+    const LAST = `runyard-last-view-${views.dataset.views}`;
+    if (views.dataset.present) localStorage.setItem(LAST, views.dataset.present);
+    const last = document.getElementById("last-view"), kept = localStorage.getItem(LAST) ?? "";
+    if (!location.search && kept.startsWith("?")) {
+      last.href = kept;
+      last.hidden = false;
+    }
+  }
+
   // Empty fields would make addresses that nobody can read.
   document.querySelector("[data-filters]")?.addEventListener("submit", ({ currentTarget }) => {
     for (const field of currentTarget.elements) if (field.name && !field.value) field.disabled = true;

@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 from runs.api.request_threads import request_thread
-from runs.api.turns import Turns
+from runs.api.turns import Turns, view_of_turn
 
 #: Answered whatever waits: who asks wants to know whether this process lives, and how it is.
 AT_ONCE = re.compile(r"/(ok|metrics|health(/.*)?)$")
@@ -45,4 +45,8 @@ class OneThreadHandler(ASGIHandler):
         if self._turns is None or AT_ONCE.fullmatch(request.path):
             return await sync_to_async(self.get_response, thread_sensitive=True)(request)
         async with self._turns.one():
-            return await sync_to_async(self.get_response, thread_sensitive=True)(request)
+            return await sync_to_async(self._get_response_in_turn, thread_sensitive=True)(request)
+
+    def _get_response_in_turn(self, request: HttpRequest) -> HttpResponseBase:
+        with view_of_turn():
+            return self.get_response(request)

@@ -2,28 +2,47 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from contextvars import ContextVar
+
+from django.core.exceptions import RequestAborted
 
 #: Whoever has waited longer goes on, and is told by its view that there is no connection.
 PATIENCE_SECONDS = 30.0
 
 
 class _Turn:
-    """One request's, until it is over or given back."""
+    """One request's, until its view is over or gives it back."""
 
     def __init__(self, free: asyncio.Semaphore) -> None:
         self._free, self._loop = free, asyncio.get_running_loop()
         self._lock = threading.Lock()
-        self._is_held = True
+        self._is_held, self._has_begun = True, False
+
+    def begin(self) -> None:
+        """The view begins, and the turn is its own. Raises RequestAborted if the client left before that."""
+        with self._lock:
+            if not self._is_held:
+                raise RequestAborted
+            self._has_begun = True
 
     def give_back(self) -> None:
         """From any thread, and as often as one likes."""
         with self._lock:
-            was_held, self._is_held = self._is_held, False
-        if was_held:
-            self._loop.call_soon_threadsafe(self._free.release)
+            self._release()
+
+    def give_back_unless_begun(self) -> None:
+        """The client has been answered, or has left: a view that has begun goes on all the same, in its thread."""
+        with self._lock:
+            if not self._has_begun:
+                self._release()
+
+    def _release(self) -> None:
+        if self._is_held:
+            self._is_held = False
+            with suppress(RuntimeError):  # the loop is closed, and nobody waits for a turn
+                self._loop.call_soon_threadsafe(self._free.release)
 
 
 _turn: ContextVar[_Turn | None] = ContextVar("runs_turn", default=None)
@@ -37,7 +56,7 @@ class Turns:
 
     @asynccontextmanager
     async def one(self) -> AsyncIterator[None]:
-        """The block has its turn."""
+        """The block has its turn; if a view begins in it, in `view_of_turn`, then until that view is over."""
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
                 await self._free.acquire()
@@ -50,7 +69,24 @@ class Turns:
             yield
         finally:
             _turn.reset(token)
-            turn.give_back()
+            turn.give_back_unless_begun()
+
+
+@contextmanager
+def view_of_turn() -> Iterator[None]:
+    """The block is the view whose turn it is; for the thread that executes it.
+
+    A client that leaves ends the wait for its view and not the view, which keeps its connection, and so its turn.
+    Raises RequestAborted if the client left before the view could begin.
+    """
+    if (turn := _turn.get()) is None:
+        yield
+        return
+    turn.begin()
+    try:
+        yield
+    finally:
+        turn.give_back()
 
 
 def give_back_turn() -> None:

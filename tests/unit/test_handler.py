@@ -1,10 +1,12 @@
 """Whose turn it is: as many views at a time as there are connections, and those at once that ask whether we live."""
 
 import asyncio
+import contextvars
 import threading
 from collections.abc import Iterator
 
 import pytest
+from django.core.exceptions import RequestAborted
 from django.http import HttpRequest, HttpResponse
 from django.test import RequestFactory
 
@@ -18,15 +20,20 @@ class Views:
 
     def __init__(self) -> None:
         self.begun: list[str] = []
+        self.executing: list[str] = []
+        self.most = 0
         self.go_on = threading.Event()
         self.generous = False
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         """Instead of the chain of middleware and the view."""
         self.begun.append(request.path)
+        self.executing.append(request.path)
+        self.most = max(self.most, len(self.executing))
         if self.generous:
             turns.give_back_turn()
         assert self.go_on.wait(30)
+        self.executing.remove(request.path)
         return HttpResponse()
 
 
@@ -98,6 +105,38 @@ def test_who_leaves_while_waiting_takes_no_turn(views: Views) -> None:
 
     assert asyncio.run(run()) == [200] * 2
     assert sorted(views.begun) == ["/threads/1", "/threads/2"]
+
+
+def test_who_leaves_does_not_take_the_turn_of_a_view_that_goes_on(views: Views) -> None:
+    """A turn stands for a connection, which the view keeps, whether or not its client is there."""
+
+    async def run() -> list[int]:
+        made = make_handler(views)
+        first, second, third = await begin(made, views, "/threads/1", "/threads/2", "/threads/3")
+        first.cancel()
+        await asyncio.wait({first})
+        for _ in range(20):  # a turn that was given back would be taken now
+            await asyncio.sleep(0)
+        views.go_on.set()
+        return list(await asyncio.gather(second, third))
+
+    assert asyncio.run(run()) == [200] * 2
+    assert (views.begun[-1], views.most) == ("/threads/3", 2)
+
+
+def test_who_leaves_before_the_view_begins_gives_the_turn_back_and_the_view_does_not_begin(views: Views) -> None:
+    async def run() -> int:
+        made = make_handler(views, 1)
+        assert made._turns is not None
+        async with made._turns.one():
+            late = contextvars.copy_context()
+        with pytest.raises(RequestAborted):
+            late.run(made._get_response_in_turn, RequestFactory().get("/threads/1"))
+        views.go_on.set()
+        return await ask(made, "/threads/2")
+
+    assert asyncio.run(run()) == 200
+    assert views.begun == ["/threads/2"]
 
 
 def test_without_a_pool_nobody_waits(views: Views) -> None:

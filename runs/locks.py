@@ -179,10 +179,10 @@ def lock_held_run(run_id: UUID, attempt: int, worker_id: UUID) -> Run | None:
     return held.select_for_update(no_key=True, of=("self",)).first()
 
 
-def lock_dispatched_runs(limit: int) -> list[UUID]:
-    """Lock runs that were published and not claimed, leaving out those that somebody is working on anyway."""
+def lock_dispatched_runs(until: datetime, limit: int) -> list[UUID]:
+    """Lock runs published until then and not claimed, leaving out those that somebody is working on anyway."""
     bound_transaction()
-    runs = Run.objects.filter(status=RunStatus.PENDING, dispatched_at__isnull=False)
+    runs = Run.objects.filter(status=RunStatus.PENDING, dispatched_at__lte=until)
     locked = runs.select_for_update(no_key=True, skip_locked=True, of=("self",)).order_by("sequence")
     return list(locked.values_list("pk", flat=True)[:limit])
 

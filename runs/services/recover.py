@@ -1,7 +1,7 @@
 """What a crash can leave behind, found by sweeps and repaired one thread at a time."""
 
 from collections.abc import Callable, Collection
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db import transaction
@@ -10,7 +10,7 @@ from django.db.models.functions import Least, Power
 
 from runs.actors import Actor, system
 from runs.conf import runs_settings
-from runs.locks import lock_dispatched_runs, try_lock_thread
+from runs.locks import clock, lock_dispatched_runs, try_lock_thread
 from runs.models import ClockTimestamp, Run
 from runs.services.lifecycle import executor_gone, time_out_run
 from runs.services.sweep import for_each
@@ -121,16 +121,19 @@ def _patience() -> Least:
 
 
 def forget_dispatches() -> int:
-    """The broker was emptied or away: what was published and not claimed is dispatched anew by the next sweep."""
-    forgotten = 0
-    while batch := _forget_batch():
+    """The broker was emptied or away: what was published and not claimed is dispatched anew by the next sweep.
+
+    What is published meanwhile is left alone: it has reached the broker that is there now, and would never end.
+    """
+    forgotten, then = 0, clock()
+    while batch := _forget_batch(then):
         forgotten += batch
     return forgotten
 
 
 @transaction.atomic(durable=True)
-def _forget_batch() -> int:
-    return Run.objects.filter(pk__in=lock_dispatched_runs(1000)).update(dispatched_at=None, dispatches=0)
+def _forget_batch(until: datetime) -> int:
+    return Run.objects.filter(pk__in=lock_dispatched_runs(until, 1000)).update(dispatched_at=None, dispatches=0)
 
 
 @transaction.atomic(durable=True)

@@ -1,11 +1,13 @@
 """What happens to a run whose executor is gone, and what the sweeps of the scheduler repair."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.db import transaction
 
 from runs.models import ClockTimestamp, Run, Worker
+from runs.services import recover
 from runs.services.lifecycle import executor_gone
 from runs.services.progress import Report
 from runs.services.recover import (
@@ -286,6 +288,23 @@ def test_a_claim_forgets_how_often_the_run_was_dispatched() -> None:
     Run.objects.update(dispatches=1000)
     leave(claim(run))
     assert stored(run).dispatches == 1
+
+
+def test_what_is_published_while_dispatches_are_forgotten_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else steady creates would keep the sweep from ending."""
+    old, younger = make_run(make_thread()), list[Run]()
+    forget = recover._forget_batch
+
+    def publish_and_forget(*arguments: Any) -> int:
+        assert len(younger) < 3
+        younger.append(make_run(make_thread()))
+        return forget(*arguments)
+
+    monkeypatch.setattr(recover, "_forget_batch", publish_and_forget)
+    assert recover.forget_dispatches() == 1
+    assert stored(old).dispatched_at is None
+    assert [stored(run).dispatches for run in younger] == [1, 1]
+    assert dispatch_lost_runs() == 1
 
 
 def test_a_run_that_was_never_published_is_dispatched(outbox: Outbox, commits: None) -> None:

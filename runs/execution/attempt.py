@@ -19,7 +19,7 @@ from runs.assistants import RunContext, registry
 from runs.assistants.graphs.loading import require_langgraph
 from runs.assistants.graphs.project import GraphReference, langgraph_is_installed
 from runs.conf import runs_settings
-from runs.errors import Fenced, RunCancelled, UnknownAssistant
+from runs.errors import Fenced, RunCancelled, UnknownAssistant, WorkerDraining
 from runs.execution.connections import (
     check_executors_connection,
     executors_connection,
@@ -31,6 +31,7 @@ from runs.execution.frames import AttemptFrames
 from runs.execution.interruption import Guard, install_handlers
 from runs.execution.observation import observed
 from runs.execution.persistence import persist
+from runs.execution.refusal import handed_over
 from runs.execution.slots import Order, Slot
 from runs.execution.values import as_mapping, describe, final_values
 from runs.jsonvalues import check_storable
@@ -65,13 +66,23 @@ def execute(run_id: UUID, slot: Slot) -> tuple[Ending, Run | None]:
     pid = os.getpid()
     _wait_until_free(slot, pid)
     with slot.occupied(pid, run_id):
-        worker_id = _wait_for_life(slot)
-        run = None if worker_id is None else _claim(run_id, worker_id)
+        run, worker_id = _take(run_id, slot)
         if run is None or worker_id is None:
             return Ending.LOST_CLAIM, None
         slot.begin(pid, run_id, run.attempt, time.monotonic() + run.timeout_seconds)
         with observed(run):
             return AttemptExecutor(run, worker_id, slot).execute(), run
+
+
+def _take(run_id: UUID, slot: Slot) -> tuple[Run | None, UUID | None]:
+    """The claimed run and its worker. A drained worker's child hands it over instead."""
+    while (worker_id := _wait_for_life(slot)) is not None:
+        try:
+            return _claim(run_id, worker_id), worker_id
+        except WorkerDraining:
+            if handed_over(run_id, slot):
+                break
+    return None, None
 
 
 def _claim(run_id: UUID, worker_id: UUID) -> Run | None:

@@ -1,7 +1,8 @@
 """The only place that takes row locks.
 
 Order, everywhere: idempotency key, thread, runs by sequence, the rest. `FOR NO KEY UPDATE`: a plain FOR UPDATE would
-make every insert of a row that refers to the locked one wait. No transaction waits for the runs of two threads.
+make every insert of a row that refers to the locked one wait. No transaction waits for the runs of two threads. The one
+exception is the drain of a worker (ADR 13), which is to make claims wait.
 """
 
 import time

@@ -47,6 +47,7 @@ def hand_over(run_id: UUID) -> None:
     """Publish what may be claimed now on the run's thread, for other workers: this one was refused its claim."""
     found = lock_run_of_thread(run_id)
     if found is not None:
+        logger.info("run %s reached a drained worker and goes to another one", run_id)
         dispatch_next(found[0])
 
 

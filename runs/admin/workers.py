@@ -65,8 +65,19 @@ class WorkerAdmin(ReadOnlyAdmin):
     exact_search = ("host",)
     search_help_text = "The id of a worker, or the exact name of a host"
     fields = readonly_fields = (
-        *("id", "state", "host", "version", "places", "executes", "heartbeat", "started", "expires", "buried"),
-        *("drained",),
+        *(
+            "id",
+            "state",
+            "drained",
+            "host",
+            "version",
+            "places",
+            "executes",
+            "heartbeat",
+            "started",
+            "expires",
+            "buried",
+        ),
     )
 
     def get_urls(self) -> list[URLPattern]:
@@ -79,7 +90,10 @@ class WorkerAdmin(ReadOnlyAdmin):
 
     def get_list_display(self, request: HttpRequest) -> Any:
         """With a button in each row, for those who may use it."""
-        return (*self.list_display, "button") if may_drain(request) else self.list_display
+        columns = [*self.list_display]
+        if may_drain(request):
+            columns.insert(columns.index("state") + 1, "button")
+        return columns
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Worker]:
         """With the database's time, and with the runs that each holds, for those rows that are shown."""
@@ -111,7 +125,9 @@ class WorkerAdmin(ReadOnlyAdmin):
     @display(description="Drained")  # type: ignore[untyped-decorator]
     def drained(self, worker: Worker) -> str | None:
         """Since when, and by whom; the history has the reason."""
-        return f"since {moment(worker.draining_at)} UTC by {worker.draining_by}" if worker.draining_at else None
+        if worker.draining_at is None:
+            return None
+        return format_html("since {} UTC by {}", moment(worker.draining_at), worker.draining_by)
 
     @display(description="Actions")  # type: ignore[untyped-decorator]
     def button(self, worker: Worker) -> str | None:

@@ -19,7 +19,7 @@ class Stub(Consumer):
         self.app = Celery(set_as_current=False)
         self.app.conf.task_queues = [Queue(name) for name in ("runs", "runs.1", "runs.2")]
         if selected:
-            self.app.amqp.queues.select(selected)
+            self.app.amqp.queues.select(list(selected))
         self.task_consumer: Any = mock.Mock()
         self.task_consumer.consuming_from.return_value = False
 
@@ -84,20 +84,14 @@ def test_a_queue_that_was_added_by_hand_is_left_with_the_next_word() -> None:
 
 
 def test_what_fails_is_tried_again() -> None:
-    consumer, table = Stub("runs"), SlotTable()
+    consumer, table, paused = Stub("runs"), SlotTable(), []
     consumption = Consumption(consumer, table)
-    consumer.task_consumer.cancel_by_queue.side_effect = ConnectionError
-    consumption.want(False)
-    assert not table.is_paused
-    consumer.task_consumer.cancel_by_queue.side_effect = None
-    consumption.want(False)
-    assert table.is_paused
-    consumer.task_consumer.add_queue.side_effect = ConnectionError
-    consumption.want(True)
-    assert table.is_paused
-    consumer.task_consumer.add_queue.side_effect = None
-    consumption.want(True)
-    assert (table.is_paused, consumer.taken_from) == (False, ["runs"])
+    for wanted, method in ((False, consumer.task_consumer.cancel_by_queue), (True, consumer.task_consumer.add_queue)):
+        for fails in (ConnectionError, None):
+            method.side_effect = fails
+            consumption.want(wanted)
+            paused.append(table.is_paused)
+    assert (paused, consumer.taken_from) == ([False, True, True, False], ["runs"])
 
 
 def test_a_worker_that_is_not_drained_is_left_alone() -> None:

@@ -65,19 +65,8 @@ class WorkerAdmin(ReadOnlyAdmin):
     exact_search = ("host",)
     search_help_text = "The id of a worker, or the exact name of a host"
     fields = readonly_fields = (
-        *(
-            "id",
-            "state",
-            "drained",
-            "host",
-            "version",
-            "places",
-            "executes",
-            "heartbeat",
-            "started",
-            "expires",
-            "buried",
-        ),
+        *("id", "state", "drained", "host", "version", "places"),
+        *("executes", "heartbeat", "started", "expires", "buried"),
     )
 
     def get_urls(self) -> list[URLPattern]:

@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 from celery import current_app
 
-from runs.models import Run, Worker
+from runs.models import ClockTimestamp, Run, Worker
 from runs.services.draining import resume_worker
 from runs.states import RunStatus
 from tests.support.factories import SYSTEM, drain, make_run, make_thread, stored
@@ -150,6 +150,21 @@ def test_a_drained_worker_that_loses_the_broker_takes_nothing_afterwards(workers
     gate.open()
     resume(worker)
     wait_until_all_succeed([run], worker)
+
+
+def test_a_process_that_loses_its_life_stays_drained_in_the_next(workers: ExitStack) -> None:
+    worker = start(workers, "prefork", RENEW_SECONDS=0.5)
+    former = life(worker)
+    drain(former)
+    wait_until(lambda: STOPPED in worker.log, "the worker to stop taking messages")
+    Worker.objects.filter(pk=former.pk).update(buried_at=ClockTimestamp())
+    wait_until(worker.is_ready, "the next life of the worker")
+    assert life(worker).draining_by == SYSTEM.name
+    assert queues_of(worker) == [[]]
+    resume(worker)
+    gate = Gate()
+    gate.open()
+    wait_until_all_succeed([gate.make()], worker)
 
 
 @POOLS

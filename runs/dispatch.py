@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 EXECUTE_RUN = "runs.execute_run"
 INTERRUPT_RUN = "interrupt_run"
 FORCE_STOP_RUN = "force_stop_run"
+READ_WORKER_ROW = "read_worker_row"
 #: Header of a message whose run is to be executed alone in its process.
 ALONE = "runyard_alone"
 MESSENGER = "runs-messenger"
@@ -175,6 +176,11 @@ def interrupt_on_commit(run: Run) -> None:
 def force_stop_on_commit(run: Run) -> None:
     """Tell the worker that holds this attempt to kill its process now."""
     _broadcast_on_commit(FORCE_STOP_RUN, {"run_id": str(run.pk), "attempt": run.attempt})
+
+
+def read_row_on_commit(worker_id: UUID) -> None:
+    """Tell the worker that its own row says something new."""
+    _broadcast_on_commit(READ_WORKER_ROW, {"worker_id": str(worker_id)})
 
 
 def revoke_on_commit(run_id: UUID) -> None:

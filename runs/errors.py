@@ -57,6 +57,12 @@ class GraphNotDescribed(NotFound):
     code = "graph_not_described"
 
 
+class WorkerNotFound(NotFound):
+    """There is no worker with this id."""
+
+    code = "worker_not_found"
+
+
 class VersionNotFound(NotFound):
     """The assistant has no such version."""
 
@@ -117,6 +123,12 @@ class NotRetryable(Conflict):
     code = "not_retryable"
 
 
+class WorkerGone(Conflict):
+    """This life of the worker has ended; it takes no runs any more. A restart begins another, with an id of its own."""
+
+    code = "worker_gone"
+
+
 class RunGone(RunError):
     """The run that this Idempotency-Key created has been deleted."""
 
@@ -163,6 +175,12 @@ class Fenced(RunError):
     """This attempt no longer owns its run: whatever it writes is refused."""
 
     code = "fenced"
+
+
+class WorkerDraining(RunError):
+    """This worker is being drained: it claims nothing. Another one must take the run."""
+
+    code = "worker_draining"
 
 
 class StateUpdateLate(RunError):

@@ -1,11 +1,12 @@
 """The only place that takes row locks.
 
 Order, everywhere: idempotency key, thread, runs by sequence, the rest. `FOR NO KEY UPDATE`: a plain FOR UPDATE would
-make every insert of a row that refers to the locked one wait. No transaction waits for the runs of two threads.
+make every insert of a row that refers to the locked one wait. No transaction waits for the runs of two threads. The one
+exception is the drain of a worker (ADR 13), which is to make claims wait.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -20,9 +21,9 @@ from django.db.transaction import TransactionManagementError
 
 from runs import metrics
 from runs.conf import runs_settings
-from runs.errors import AssistantNotFound, Fenced, ThreadNotFound
+from runs.errors import AssistantNotFound, Fenced, ThreadNotFound, WorkerNotFound
 from runs.models import Assistant, ClockTimestamp, IdempotencyKey, Run, Thread, Worker
-from runs.statements import Select, Statement, execute
+from runs.statements import Row, Select, Statement, execute
 from runs.states import IN_FLIGHT, RunStatus
 
 #: Columns that can be large and that no decision needs.
@@ -41,6 +42,8 @@ _THREAD_OF_RUN = Select(Thread, f"WHERE id = {_OF_RUN}")
 _THREAD_OF_RUN_SHOWN = Select(Thread, f"WHERE id = {_OF_RUN} AND deleted_at IS NULL")
 #: By its key alone: asked for a status, too, the planner would look through all that are running.
 _RUN = Select(Run, "WHERE id = %s")
+CLAIM_LOCK = "FOR KEY SHARE"
+_CLAIMANT = Select(Worker, f"WHERE id = %s AND buried_at IS NULL {CLAIM_LOCK}", only=("id", "draining_at"))
 _CLOCK = Statement("SELECT clock_timestamp()")
 
 #: How long those who serve many threads wait for the lock of one.
@@ -229,6 +232,32 @@ def lock_expired_worker(worker_id: UUID) -> Worker | None:
     bound_transaction()
     expired = Worker.objects.filter(pk=worker_id, buried_at=None, expires_at__lt=ClockTimestamp())
     return expired.select_for_update(skip_locked=True, no_key=True).first()
+
+
+def claimants_row(worker_id: UUID) -> Statement:
+    """Of a claim, which has locked its thread: the row of the worker that claims, kept as it is until the claim ends.
+
+    FOR KEY SHARE, which the run's reference to its worker takes anyway when the claim commits: a drain waits for it,
+    and a renewal does not. Read without it, a claim that began before a drain would win after it.
+    """
+    return _CLAIMANT(worker_id)
+
+
+def load_claimant(rows: Sequence[Row]) -> Worker | None:
+    """What `claimants_row` has found: id and draining_at; None: the worker is buried, or there is none."""
+    return next(iter(_CLAIMANT.load(rows)), None)
+
+
+def lock_worker(worker_id: UUID) -> Worker:
+    """Lock a worker's row against its claims, too, or raise WorkerNotFound. Returns when no claim of it is under way.
+
+    FOR UPDATE on purpose: FOR NO KEY UPDATE would let claims pass. Its renewals wait, so this must be short.
+    """
+    bound_transaction()
+    worker = Worker.objects.filter(pk=worker_id).select_for_update(of=("self",)).first()
+    if worker is None:
+        raise WorkerNotFound
+    return worker
 
 
 def bound_transaction() -> None:

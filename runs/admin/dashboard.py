@@ -11,7 +11,7 @@ from django.template.defaultfilters import date
 from runs import broker
 from runs.admin.words import duration
 from runs.models import Run
-from runs.services.overview import Overview, overview
+from runs.services.overview import Executing, Overview, overview
 from runs.services.trends import WINDOWS, Step, Times, Trends, Window, trends
 from runs.states import FAILED, RunStatus
 
@@ -79,7 +79,7 @@ def _cards(now: Overview, past: Trends) -> list[dict[str, Any]]:
 def _present_cards(now: Overview) -> list[dict[str, Any]]:
     waiting, executing = now.waiting, now.executing
     oldest = None if waiting.oldest is None else now.now - waiting.oldest
-    nobody = waiting.total > 0 and executing.workers == 0
+    nobody = waiting.total > 0 and executing.takers == 0
     return [
         {
             "title": "Pending",
@@ -94,18 +94,28 @@ def _present_cards(now: Overview) -> list[dict[str, Any]]:
             "detail": f"since {date(waiting.oldest, 'M j, H:i:s')} UTC"
             if waiting.oldest
             else "nothing waits that is due",
-            "warning": "No worker is alive: start one." if nobody else "",
+            "warning": _nobody(executing) if nobody else "",
         },
         {
             "title": "Executing",
             "value": f"{executing.used:,} of {executing.capacity:,}",
             "detail": f"{executing.running:,} running, {executing.stopping:,} stopping, "
-            f"{executing.workers:,} worker{'' if executing.workers == 1 else 's'} alive",
+            f"{executing.workers:,} worker{'' if executing.workers == 1 else 's'} alive{_drained(executing)}",
             "warning": f"{executing.expired} expired: about to be buried." if executing.expired else "",
             "share": min(100, round(100 * executing.used / executing.capacity)) if executing.capacity else 0,
             "link": ("runs_worker_changelist", "state=alive"),
         },
     ]
+
+
+def _nobody(executing: Executing) -> str:
+    return "All workers are drained: resume one." if executing.draining else "No worker is alive: start one."
+
+
+def _drained(executing: Executing) -> str:
+    if not executing.draining:
+        return ""
+    return f", {executing.draining:,} of them drained with {executing.finishing:,} to finish"
 
 
 def _past_cards(past: Trends) -> list[dict[str, Any]]:

@@ -65,6 +65,8 @@ _REASONS = {
     "“Force stop” on the run's page does it at once.",
     Obstacle.WORKER: "The next run is handed over and waits for a worker with a free place.",
     Obstacle.NO_WORKER: "The next run is handed over, but no worker is alive: start one.",
+    Obstacle.DRAINING: "The next run is handed over, but all workers that are alive are drained: resume one, or start "
+    "another.",
     Obstacle.DISPATCH: "The next run is not handed over yet. The scheduler does that within seconds; if this lasts, no "
     "scheduler is running.",
     Obstacle.TIME: "The next run is scheduled for later.",

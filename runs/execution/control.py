@@ -14,7 +14,7 @@ from celery.worker import control
 from celery.worker import state as worker_state
 from celery.worker.control import control_command
 
-from runs.dispatch import EXECUTE_RUN, FORCE_STOP_RUN, INTERRUPT_RUN
+from runs.dispatch import EXECUTE_RUN, FORCE_STOP_RUN, INTERRUPT_RUN, READ_WORKER_ROW
 from runs.execution.worker import current_keeper
 
 # Typed by hand: the stubs know these functions only by their commands.
@@ -46,6 +46,16 @@ def force_stop_run(_state: Any, run_id: str, attempt: int, **_: Any) -> Any:
     keeper = current_keeper()
     if keeper is not None and (parsed := run_id_of(run_id)) is not None:
         keeper.force_stop(parsed, int(attempt))
+    return None
+
+
+@control_command(name=READ_WORKER_ROW, args=[("worker_id", str)], signature="<worker_id>")
+def read_worker_row(_state: Any, worker_id: str, **_: Any) -> Any:
+    """Renew the lease of this worker now, and heed what its row says. A hint: it does so every few seconds anyway."""
+    keeper = current_keeper()
+    if keeper is not None and keeper.is_worker(worker_id):
+        keeper.read_row()
+        return ok(f"reading the row of worker {worker_id}")
     return None
 
 

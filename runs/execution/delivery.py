@@ -4,6 +4,7 @@ import os
 import time
 from uuid import UUID
 
+from runs.errors import WorkerDraining
 from runs.execution.attempt import LOOK_EVERY_SECONDS, AttemptExecutor
 from runs.execution.connections import (
     check_executors_connection,
@@ -13,6 +14,7 @@ from runs.execution.connections import (
 from runs.execution.endings import Ending
 from runs.execution.interruption import install_handlers
 from runs.execution.observation import observed
+from runs.execution.refusal import handed_over
 from runs.execution.slots import Slot
 from runs.models import Run
 from runs.services.lifecycle import claim_run
@@ -26,13 +28,23 @@ def execute(run_id: UUID, slot: Slot) -> tuple[Ending, Run | None]:
     pid = os.getpid()
     _wait_until_free(slot, pid)
     with slot.occupied(pid, run_id):
-        worker_id = _wait_for_life(slot)
-        run = None if worker_id is None else _claim(run_id, worker_id)
+        run, worker_id = _take(run_id, slot)
         if run is None or worker_id is None:
             return Ending.LOST_CLAIM, None
         slot.begin(pid, run_id, run.attempt, time.monotonic() + run.timeout_seconds)
         with observed(run):
             return AttemptExecutor(run, worker_id, slot).execute(), run
+
+
+def _take(run_id: UUID, slot: Slot) -> tuple[Run | None, UUID | None]:
+    """The claimed run and its worker. A drained worker's child hands it over instead."""
+    while (worker_id := _wait_for_life(slot)) is not None:
+        try:
+            return _claim(run_id, worker_id), worker_id
+        except WorkerDraining:
+            if handed_over(run_id, slot):
+                break
+    return None, None
 
 
 def _claim(run_id: UUID, worker_id: UUID) -> Run | None:

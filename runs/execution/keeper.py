@@ -19,6 +19,7 @@ from runs.actors import Actor, system
 from runs.conf import runs_settings
 from runs.errors import NotCancellable, RunNotFound
 from runs.execution.clerk import Clerk
+from runs.execution.consumption import Consumption
 from runs.execution.exits import Exit, departures
 from runs.execution.observer import Handlers, Observer
 from runs.execution.slots import Execution, Order, SlotTable
@@ -40,17 +41,21 @@ ORDERS = {RunStatus.TIMEOUT: Order.TIMED_OUT}
 class Keeper:
     """Registers the worker, renews its lease, settles what its children leave behind."""
 
-    def __init__(self, table: SlotTable, *, host: str, version: str, capacity: int) -> None:
-        self._table = table
+    def __init__(self, table: SlotTable, consumption: Consumption, *, host: str, version: str, capacity: int) -> None:
+        self._table, self._consumption = table, consumption
         self._identity = {"host": host, "version": version}
         self._capacity = capacity
+        #: The life that this process has lost, if it has.
+        self._former: UUID | None = None
         #: Processes that were killed, and for which of the attempts that they executed.
         self._killed_for: dict[int, Execution] = {}
         self._clerk = Clerk()
         self._heart = Heart("worker")
-        handlers = Handlers(exited=self._exited, overdue=self._overdue, grace_over=self._grace_over)
+        handlers = Handlers(
+            exited=self._exited, overdue=self._overdue, grace_over=self._grace_over, refused=self.read_row
+        )
         self._observer = Observer(table, handlers)
-        self._stopped = threading.Event()
+        self._stopped, self._urged = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._work, name="runs-keeper", daemon=True)
 
     def start(self) -> None:
@@ -66,6 +71,7 @@ class Keeper:
     def stop(self) -> None:
         """End the worker's life: settle what has exited, and let the scheduler have the rest at once."""
         self._stopped.set()
+        self._urged.set()
         self._thread.join(2.0)
         self._observer.stop()
         worker_id = self._table.worker_id
@@ -86,6 +92,14 @@ class Keeper:
         for execution in self._table.find(run_id):
             if execution.attempt == attempt:
                 self._kill(execution, Order.CANCELLED)
+
+    def is_worker(self, worker_id: str) -> bool:
+        """Whether this is the worker's id in its present life."""
+        return worker_id == str(self._table.worker_id)
+
+    def read_row(self) -> None:
+        """Renew now: the worker's row says something new."""
+        self._urged.set()
 
     def cancel_from_outside(self, run_id: UUID, *, force: bool) -> None:
         """Turn an outside revoke into a cancel, off the consumer's loop and retried while the database is away."""
@@ -113,6 +127,7 @@ class Keeper:
 
     def _work(self) -> None:
         while not self._stopped.is_set():
+            self._urged.clear()  # first: what is asked for from now on was not read yet
             self._heart.beat(lease=self._table.lease_confirmed)
             try:
                 self._live()
@@ -121,7 +136,7 @@ class Keeper:
                 logger.warning("the lease was not renewed; trying again", exc_info=True)
             except Exception:
                 logger.exception("the lease keeper stumbled; it goes on")
-            self._stopped.wait(runs_settings().RENEW_SECONDS if self._table.lease_confirmed else 0.5)
+            self._urged.wait(runs_settings().RENEW_SECONDS if self._table.lease_confirmed else 0.5)
         connection.close()
 
     def _live(self) -> None:
@@ -130,13 +145,14 @@ class Keeper:
             self._begin_life()
             return
         asked_at = time.monotonic()
-        held = renew_worker(worker_id)
-        if held is None:
+        renewal = renew_worker(worker_id)
+        if renewal is None:
             self._be_buried(worker_id)
             return
         self._table.confirm_lease(asked_at + runs_settings().LEASE_SECONDS)
+        self._consumption.want(not renewal.draining)
         executed = self._table.attempts()  # read after the database, so nothing is missed
-        for run in held:
+        for run in renewal.held:
             self._look_at(run, worker_id, executed.get(run.run_id, ()))
 
     def _begin_life(self) -> None:
@@ -145,12 +161,14 @@ class Keeper:
             self._observer.interrupt_all(Order.FENCED)
             return
         asked_at = time.monotonic()
-        worker = register_worker(**self._identity, capacity=self._capacity)
+        worker = register_worker(**self._identity, capacity=self._capacity, former=self._former)
         self._table.confirm_lease(asked_at + runs_settings().LEASE_SECONDS)
         self._table.begin_life(worker.pk)
+        self._consumption.want(worker.draining_at is None)
 
     def _be_buried(self, worker_id: UUID) -> None:
         logger.error("worker %s was buried: its lease had run out; its runs are stopped here", worker_id)
+        self._former = worker_id
         self._table.end_life()
         self._observer.interrupt_all(Order.FENCED)
 

@@ -36,6 +36,7 @@ class Handlers:
     exited: Callable[[Sequence[Exit]], None]
     overdue: Callable[[Execution], None]
     grace_over: Callable[[Execution, Order], None]
+    refused: Callable[[], None]
 
 
 class Observer:
@@ -114,16 +115,20 @@ class Observer:
             # Read again: what a process has written last was written before it exited.
             self._note_exit([one for one in self._table.executions() if one.pid == pid])
         for execution in executions:
-            if execution.pid in exited:
-                continue
-            if execution.terminated:
-                self._give(execution, execution.attempt, Order.SHUTDOWN)
-            if now >= execution.deadline:
-                self._note_overdue(execution, now)
+            if execution.pid not in exited:
+                self._note_what_it_says(execution, now)
         with self._lock:
             standing = list(self._standing.values())
         for order in standing:
             self._follow_up(order, now)
+
+    def _note_what_it_says(self, execution: Execution, now: float) -> None:
+        if execution.terminated:
+            self._give(execution, execution.attempt, Order.SHUTDOWN)
+        if execution.refused:
+            self._handlers.refused()
+        if now >= execution.deadline:
+            self._note_overdue(execution, now)
 
     def _note_overdue(self, execution: Execution, now: float) -> None:
         """Once a second: until its row says so and the attempt has left."""

@@ -32,6 +32,7 @@ class _State(IntEnum):
     EXECUTING = 2
     TERMINATED = 3
     LEFTOVERS = 4
+    REFUSED = 5
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,8 @@ class Execution:
     terminated: bool = False
     #: The process ends because this attempt has left something behind that does not end.
     leftovers: bool = False
+    #: Its claim was refused: the worker is drained, and whoever stops its consumption may not know yet.
+    refused: bool = False
 
 
 class _Struct:
@@ -74,6 +77,7 @@ class SlotTable:
         self._memory = mmap.mmap(-1, self._HEADER + MAX_SLOTS * (1 + self._SLOT))
         self._lease = _Struct(self._memory, 0, "=d")
         self._shutting_down = _Struct(self._memory, 8, "=B")
+        self._paused = _Struct(self._memory, 9, "=B")
         self._worker = _Struct(self._memory, 16, "=16s")
         self.slots = [self._slot(index) for index in range(MAX_SLOTS)]
 
@@ -99,6 +103,10 @@ class SlotTable:
         """The worker is going down: what an executor ends with now is handed back, not judged."""
         self._shutting_down.write(1)
 
+    def mark_paused(self, paused: bool) -> None:
+        """The worker has stopped taking messages because it is drained, or takes them again."""
+        self._paused.write(paused)
+
     @property
     def worker_id(self) -> UUID | None:
         """The worker row in whose name to claim; None before registration and after burial."""
@@ -109,6 +117,15 @@ class SlotTable:
     @property
     def shutting_down(self) -> bool:
         return bool(self._shutting_down.read()[0])
+
+    @property
+    def takes_messages(self) -> bool:
+        """Whether a message that is published now may be delivered to this worker."""
+        return not (self._paused.read()[0] or self.shutting_down)
+
+    @property
+    def is_paused(self) -> bool:
+        return bool(self._paused.read()[0])
 
     @property
     def lease_confirmed(self) -> bool:
@@ -175,6 +192,10 @@ class Slot:
         """This process is about to end because of this attempt, and of no other that it executes."""
         self._state.write(_State.LEFTOVERS)
 
+    def note_refusal(self) -> None:
+        """The claim that this child was at is refused, as the worker is drained."""
+        self._state.write(_State.REFUSED)
+
     def note_turn(self) -> None:
         """The loop of this process, whose first slot this is, turns; the main process says so before it has begun."""
         self._turned_at.write(time.monotonic())
@@ -215,6 +236,7 @@ class Slot:
             float(deadline),
             state == _State.TERMINATED,
             state == _State.LEFTOVERS,
+            state == _State.REFUSED,
         )
 
     @property

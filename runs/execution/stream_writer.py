@@ -149,6 +149,10 @@ class StreamWriter:
             self._put_back(batch)
             time.sleep(RETRY_SECONDS)
             return
+        except Exception:  # this thread writes for others, too
+            logger.exception("stream of run %s: %d frames cannot be written and are left out", self._run_id, len(batch))
+            self._done(refused=False)
+            return
         self._done(refused=not written)
 
     def _take(self) -> list[tuple[int, str, str]]:

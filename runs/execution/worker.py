@@ -18,6 +18,7 @@ from runs import __version__
 from runs.assistants.graphs import configured_project
 from runs.assistants.graphs.loading import GraphNotLoaded, load
 from runs.execution.connections import begin_async_thread
+from runs.execution.consumption import Consumption
 from runs.execution.keeper import Keeper
 from runs.execution.lost_broker import survive_lost_connections
 from runs.execution.replacement import ReplaceDeadChildren
@@ -119,7 +120,9 @@ def on_worker_ready(sender: Any = None, **_: Any) -> None:
         return
     host = f"{socket.gethostname()}:{os.getpid()}"
     version = f"{__version__} (Python {sys.version_info.major}.{sys.version_info.minor})"
-    _process.keeper = Keeper(_process.table, host=host, version=version, capacity=sender.controller.concurrency)
+    consumption = Consumption(sender, _process.table)
+    capacity = sender.controller.concurrency
+    _process.keeper = Keeper(_process.table, consumption, host=host, version=version, capacity=capacity)
     _process.keeper.start()
     serve_in_thread()
     atexit.register(on_worker_shutdown)

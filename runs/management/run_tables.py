@@ -68,7 +68,7 @@ class Output:
 
     def runs(self, runs: Iterable[Run]) -> None:
         """A list of runs."""
-        self._show([run_row(run) for run in runs], _COLUMNS, "no runs match")
+        self.table([run_row(run) for run in runs], _COLUMNS, "no runs match")
 
     def run(self, run: Run, events: Iterable[RunEvent]) -> None:
         """One run with its history."""
@@ -80,7 +80,7 @@ class Output:
         for name, value in row.items():
             if value not in (None, "", False):
                 self.console.print(Text(f"{name:<13}").append(_cell(name, value)))
-        self._show(history, ("at", "from", "to", "attempt", "actor", "reason"), "no events")
+        self.table(history, ("at", "from", "to", "attempt", "actor", "reason"), "no events")
         if error:
             self.console.print(Text(f"\n{error.get('type')}: {error.get('message')}", style="red"))
             self.console.print(Text(error.get("traceback") or "", style="bright_black"))
@@ -104,7 +104,8 @@ class Output:
         if not self.as_json:
             self.console.print(Text(text))
 
-    def _show(self, rows: list[dict[str, Any]], columns: tuple[str, ...], nothing: str) -> None:
+    def table(self, rows: list[dict[str, Any]], columns: tuple[str, ...], nothing: str) -> None:
+        """Rows of any kind; of those that people read, these columns, or the sentence that there are none."""
         if self.as_json:
             for row in rows:
                 self.line(row)
@@ -114,7 +115,7 @@ class Output:
             return
         table = Table(box=None, header_style="bold", pad_edge=False)
         for name in columns:
-            table.add_column(name, no_wrap=name in ("run", "status", "at"), overflow="fold")
+            table.add_column(name, no_wrap=name in ("run", "worker", "status", "at"), overflow="fold")
         for row in rows:
             table.add_row(*(_cell(name, row[name]) for name in columns))
         self.console.print(table)

@@ -15,8 +15,20 @@ class Worker(models.Model):
     started_at = models.DateTimeField(db_default=ClockTimestamp(), editable=False)
     expires_at = models.DateTimeField()
     buried_at = models.DateTimeField(null=True, blank=True)
+    #: Since when it claims nothing more, and who has asked for it; null and "": it takes runs.
+    #: With a default of the database's: workers of the former version insert rows while this one is rolled out.
+    draining_at = models.DateTimeField(null=True, blank=True)
+    draining_by = models.CharField(max_length=255, default="", db_default="", blank=True)
 
     class Meta:
+        permissions = [("drain_worker", "Can drain and resume workers")]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(draining_at=None, draining_by="")
+                | models.Q(draining_at__isnull=False) & ~models.Q(draining_by=""),
+                name="runs_worker_draining_by",
+            ),
+        ]
         indexes = [
             models.Index(fields=["expires_at"], condition=models.Q(buried_at=None), name="runs_worker_expiry"),
         ]

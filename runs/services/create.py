@@ -12,7 +12,7 @@ from django.db import DatabaseError, InterfaceError, OperationalError, connectio
 from runs import dispatch
 from runs.actors import Actor
 from runs.conf import runs_settings
-from runs.errors import CheckpointNotFound, InvalidRequest, NotRetryable, OutcomeUnknown, RunNotFound
+from runs.errors import CheckpointNotFound, InvalidRequest, NotRetryable, OutcomeUnknown, RunNotFound, ThreadDeleting
 from runs.jsonvalues import check_storable
 from runs.locks import LockedThread, lock_thread
 from runs.logcontext import bind
@@ -116,9 +116,10 @@ def _admit(run: Run, spec: RunSpec, actor: Actor, idempotency: Idempotency | Non
     if spec.create_thread:
         insert_thread(run.thread_id, actor, spec.thread_metadata)
     locked = lock_thread(run.thread_id, owner=actor.owner)
+    _check_stays(locked)
     _check_retried(locked, spec)
-    _check_checkpoint(locked, spec)
     displaced = admit(locked, run.multitask_strategy, new_run_id=run.pk, actor=actor)
+    _check_checkpoint(locked, spec)
     _insert(locked, run, spec, actor)
     if idempotency is not None:
         bind_key(idempotency, actor, run)
@@ -207,6 +208,12 @@ def _time_limit(spec: RunSpec, of_assistant: float | None) -> float:
     """The shortest of what the request, the assistant and the server allow: every run ends."""
     limits = (spec.timeout_seconds, of_assistant, runs_settings().MAX_RUN_SECONDS)
     return min(limit for limit in limits if limit is not None)
+
+
+def _check_stays(locked: LockedThread) -> None:
+    """A stateless run takes its thread with it, and whatever was accepted on it would be gone with its own."""
+    if any(run.on_completion == OnCompletion.DELETE for run in locked.runs):
+        raise ThreadDeleting("The thread goes when its stateless run has ended.")
 
 
 def _check_retried(locked: LockedThread, spec: RunSpec) -> None:

@@ -30,8 +30,9 @@ TEXTS = {
     "runyard_oldest_startable_seconds": "For how long the oldest run has been waiting for nothing but a worker.",
     "runyard_leases_stalled": "Runs held by a worker that is lost; they wait for the scheduler.",
     "runyard_workers_alive": "Workers whose lease is good.",
+    "runyard_workers_draining": "Of these, workers that are drained: they finish what they execute and take nothing.",
     "runyard_workers_expired": "Workers whose lease has run out and that the scheduler has not buried yet.",
-    "runyard_workers_capacity": "Runs that the living workers can execute at the same time.",
+    "runyard_workers_capacity": "Runs that the living workers that are not drained can execute at the same time.",
 }
 
 
@@ -102,10 +103,14 @@ def _age(since: datetime | None, now: datetime) -> float:
 def _workers() -> dict[str, float]:
     good = Q(expires_at__gt=ClockTimestamp())
     found: dict[str, Any] = Worker.objects.filter(buried_at=None).aggregate(
-        alive=Count("pk", filter=good), expired=Count("pk", filter=~good), capacity=Sum("capacity", filter=good)
+        alive=Count("pk", filter=good),
+        draining=Count("pk", filter=good & Q(draining_at__isnull=False)),
+        expired=Count("pk", filter=~good),
+        capacity=Sum("capacity", filter=good & Q(draining_at=None)),
     )
     return {
         "runyard_workers_alive": found["alive"],
+        "runyard_workers_draining": found["draining"],
         "runyard_workers_expired": found["expired"],
         "runyard_workers_capacity": found["capacity"] or 0,
     }

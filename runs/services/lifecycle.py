@@ -10,9 +10,9 @@ from django.db import transaction
 from runs import dispatch
 from runs.actors import Actor, system
 from runs.assistants import registry
-from runs.errors import Fenced, UnknownAssistant
-from runs.locks import LockedThread, lock_attempt, lock_run_of_thread
-from runs.models import Checkpoint, Run, Worker
+from runs.errors import Fenced, UnknownAssistant, WorkerDraining
+from runs.locks import LockedThread, claimants_row, load_claimant, lock_attempt, lock_run_of_thread
+from runs.models import Checkpoint, Run
 from runs.services.checkpoints import append_checkpoint
 from runs.services.measure import left_on_commit, recovered_on_commit
 from runs.services.progress import Report
@@ -21,7 +21,6 @@ from runs.statements import Select, execute
 from runs.states import Departure, RunStatus
 from runs.streaming import notify
 
-_ALIVE = Select(Worker, "WHERE id = %s AND buried_at IS NULL", only=("id",))
 _WHOLE = Select(Run, "WHERE id = %s")
 
 
@@ -43,6 +42,8 @@ def claim_run(*, run_id: UUID, worker_id: UUID) -> Run | None:
     """Turn the pending run into a running attempt that this worker holds, or return None: somebody else was faster.
 
     Wins only if the run is first in its thread's queue, nothing is leased on the thread and the worker is not buried.
+    Raises WorkerDraining if only the worker's drain is in the way. Nothing is published then, or a worker that still
+    consumes would be sent its own refusals: whoever calls hands the run over when it takes no messages any more.
     """
     found = lock_run_of_thread(run_id)
     if found is None:
@@ -51,10 +52,13 @@ def claim_run(*, run_id: UUID, worker_id: UUID) -> Run | None:
     if locked.leased is not None:
         return None
     first = locked.first_in_queue()
-    alive, whole = execute(_ALIVE(worker_id), _WHOLE(run_id))
-    if first is None or first.pk != run.pk or not alive:
+    claimant, whole = execute(claimants_row(worker_id), _WHOLE(run_id))
+    worker = load_claimant(claimant)
+    if first is None or first.pk != run.pk or worker is None:
         dispatch_next(locked)
         return None
+    if worker.draining_at is not None:
+        raise WorkerDraining
     [run] = _WHOLE.load(whole)
     run.thread = locked.thread
     locked.replace(run)

@@ -44,18 +44,26 @@ class Executing:
     """What the living workers do, out of what they could."""
 
     workers: int
-    #: Attempts that they execute at the same time, at most.
+    #: Attempts that those of them that are not drained execute at the same time, at most.
     capacity: int
     running: int
     #: Ended, but their executors have not left yet.
     stopping: int
     #: Workers whose lease has run out and whom nobody has buried yet.
     expired: int
+    #: Of the living workers, those that are drained, and how many runs they still hold.
+    draining: int
+    finishing: int
 
     @property
     def used(self) -> int:
-        """Places that are taken."""
-        return self.running + self.stopping
+        """Places that are taken, of `capacity`."""
+        return self.running + self.stopping - self.finishing
+
+    @property
+    def takers(self) -> int:
+        """Living workers that take runs."""
+        return self.workers - self.draining
 
 
 @dataclass(frozen=True)
@@ -94,14 +102,17 @@ def _waiting() -> Waiting:
 def _executing() -> tuple[datetime, Executing]:
     """Runs that buried workers held are not counted: they wait to be recovered, and take nobody's place."""
     now, *counts = _row(
-        "WITH alive AS (SELECT id, capacity, expires_at < statement_timestamp() AS is_expired "  # noqa: S608 - our own names
+        "WITH alive AS (SELECT id, capacity, expires_at < statement_timestamp() AS is_expired, "  # noqa: S608 - our own names
+        "draining_at IS NOT NULL AS is_draining "
         f"FROM {_WORKERS} WHERE buried_at IS NULL), "
-        f"held AS (SELECT status = 'running' AS is_running FROM {_RUNS} run JOIN alive ON alive.id = run.worker_id "
+        f"held AS (SELECT status = 'running' AS is_running, is_draining FROM {_RUNS} run "
+        "JOIN alive ON alive.id = run.worker_id "
         "WHERE run.leased AND NOT alive.is_expired) "
         "SELECT statement_timestamp(), count(*) FILTER (WHERE NOT is_expired), "
-        "coalesce(sum(capacity) FILTER (WHERE NOT is_expired), 0), "
+        "coalesce(sum(capacity) FILTER (WHERE NOT is_expired AND NOT is_draining), 0), "
         "(SELECT count(*) FROM held WHERE is_running), (SELECT count(*) FROM held WHERE NOT is_running), "
-        "count(*) FILTER (WHERE is_expired) FROM alive",
+        "count(*) FILTER (WHERE is_expired), count(*) FILTER (WHERE is_draining AND NOT is_expired), "
+        "(SELECT count(*) FROM held WHERE is_draining) FROM alive",
         [],
     )
     return now, Executing(*counts)

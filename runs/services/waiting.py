@@ -3,10 +3,9 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID
 
-from django.db.models import Q, TextChoices
+from django.db.models import F, Q, TextChoices
 
 from runs.locks import clock
 from runs.models import Run, Worker
@@ -30,6 +29,7 @@ class Obstacle(TextChoices):
     STOPPING = "stopping", "a run has ended and its executor has not left yet"
     WORKER = "worker", "the next run waits for a free worker"
     NO_WORKER = "no worker", "the next run waits for a worker, and none is alive"
+    DRAINING = "draining", "the next run waits for a worker, and all that are alive are drained"
     DISPATCH = "dispatch", "the next run has not been handed to the workers yet"
     TIME = "time", "the next run is scheduled for later"
 
@@ -88,7 +88,7 @@ def _obstacle(holder: Run | None, queue: Sequence[Run], now: datetime) -> tuple[
         return Obstacle.TIME, first.created_at
     if first.dispatched_at is None:
         return Obstacle.DISPATCH, due_since(first)
-    return (Obstacle.WORKER if _is_worker_alive(now) else Obstacle.NO_WORKER), first.dispatched_at
+    return _lack_of_workers(now), first.dispatched_at
 
 
 def attempt_began(run: Run) -> datetime | None:
@@ -101,5 +101,9 @@ def due_since(run: Run) -> datetime:
     return max(run.created_at, run.not_before or run.created_at)
 
 
-def _is_worker_alive(now: datetime) -> Any:
-    return Worker.objects.filter(buried_at=None, expires_at__gte=now).exists()
+def _lack_of_workers(now: datetime) -> Obstacle:
+    alive = Worker.objects.filter(buried_at=None, expires_at__gte=now)
+    drained = alive.order_by(F("draining_at").asc(nulls_first=True)).values_list("draining_at", flat=True)[:1]
+    if not drained:
+        return Obstacle.NO_WORKER
+    return Obstacle.WORKER if drained[0] is None else Obstacle.DRAINING

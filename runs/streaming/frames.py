@@ -101,4 +101,4 @@ def before(frame: Frame) -> Place | None:
     place = frame.place
     if place.number > 0:
         return Place(place.attempt, place.number - 1)
-    return Place(place.attempt - 1, 0) if place.attempt > 1 else None
+    return Place(place.attempt - 1, END - 1) if place.attempt > 1 else None

@@ -121,18 +121,19 @@ class RunReader:
     async def _in_order(self, frames: list[Frame]) -> list[Item]:
         given: list[Item] = []
         for frame in frames:
-            if not await self._continues_with(frame):
+            if not await self._continues_with(frame, is_first=frame is frames[0]):
                 return [*given, await self._gap(frame)]
             self._last, self._anchored = frame.place, True
             given.append(frame)
         return given
 
-    async def _continues_with(self, frame: Frame) -> bool:
+    async def _continues_with(self, frame: Frame, *, is_first: bool) -> bool:
         if self._last is None and self.cursor is From.TAIL:
             return True
         if not follows(self._last, frame):
             return False
-        if self._last is None or not _ends_blindly(frame) or self._last == before(frame):
+        begins = is_first and self._last is not None and self._last.attempt > 0 and frame.place.number == 0
+        if self._last is None or not (begins or _ends_blindly(frame)) or self._last == before(frame):
             return True
         return await log.holds(self.hub.client, self.run_id, self._last)
 

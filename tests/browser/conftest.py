@@ -5,12 +5,12 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 import pytest
 from langgraph_sdk import get_sync_client
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, StorageState, sync_playwright
 
 from project.local.ports import LOOPBACK, free_port
 from project.local.running import RunningServer, running_server
@@ -58,32 +58,50 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def context(browser: Browser) -> Iterator[BrowserContext]:
-    """A visitor without cookies."""
-    context = browser.new_context(viewport={"width": 1200, "height": 850})
-    context.set_default_timeout(PATIENCE_MS)
-    yield context
-    context.close()
-
-
-@pytest.fixture
 def complaints() -> list[str]:
     """What the browser had to complain about: errors of scripts, and violations of the page's security policy."""
     return []
 
 
-@pytest.fixture
-def page(context: BrowserContext, complaints: list[str]) -> Page:
-    """A tab."""
-    page = context.new_page()
+@contextmanager
+def tab(browser: Browser, complaints: list[str], kept: StorageState | None = None) -> Iterator[Page]:
+    """A tab of a visitor with nothing but these cookies and choices."""
+    context = browser.new_context(viewport={"width": 1200, "height": 850}, storage_state=kept)
+    context.set_default_timeout(PATIENCE_MS)
 
     def heed(message: ConsoleMessage) -> None:
         if message.type == "error" and "Failed to load resource" not in message.text:  # a refusal by the API
             complaints.append(message.text)
 
-    page.on("console", heed)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    return page
+    with closing(context):
+        page = context.new_page()
+        page.on("console", heed)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        yield page
+
+
+@pytest.fixture
+def page(browser: Browser, complaints: list[str]) -> Iterator[Page]:
+    """The tab of a visitor without cookies."""
+    with tab(browser, complaints) as page:
+        yield page
+
+
+@pytest.fixture(scope="package")
+def logged_in(browser: Browser, live: RunningServer) -> StorageState:
+    """What the operator's browser keeps; whose pages are refreshed as often as can be chosen, so no test waits long."""
+    with tab(browser, []) as page:
+        log_in_to_console(page, live)
+        page.select_option("[data-every]", "1")
+        return page.context.storage_state()
+
+
+@pytest.fixture
+def operators_page(browser: Browser, complaints: list[str], logged_in: StorageState) -> Iterator[Page]:
+    """The operator's tab; it must not have complained when the test is over."""
+    with tab(browser, complaints, logged_in) as page:
+        yield page
+        assert complaints == []
 
 
 def log_in(page: Page, url: str, server: RunningServer) -> None:
@@ -103,11 +121,10 @@ def api(live: RunningServer) -> Iterator[Any]:
 
 
 @pytest.fixture
-def console(page: Page, live: RunningServer, complaints: list[str]) -> Iterator[Page]:
-    """The list of runs, as the operator sees it; it must not have complained when the test is over."""
-    log_in_to_console(page, live)
-    yield page
-    assert complaints == []
+def console(operators_page: Page, live: RunningServer) -> Page:
+    """The list of runs, as the operator sees it."""
+    operators_page.goto(f"{live.url}/admin/runs/run/")
+    return operators_page
 
 
 @pytest.fixture(scope="package")

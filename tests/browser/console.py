@@ -9,6 +9,8 @@ from project.local.running import RunningServer
 from tests.contract.conftest import Gates
 
 VIEWER, VIEWERS_PASSWORD = "viewer", "viewer-pw-1"
+#: More than any interval after which a page asks for what is new.
+VERY_LONG_MS = 150_000
 
 
 class Scene:

@@ -8,6 +8,7 @@ from playwright.sync_api import Page, Route, expect
 from project.local.running import RunningServer
 from tests.browser.conftest import PATIENCE_MS
 from tests.browser.console import (
+    VERY_LONG_MS,
     VIEWER,
     VIEWERS_PASSWORD,
     Scene,
@@ -63,6 +64,7 @@ def test_filter_bookmark_open_cancel_and_see_it_change(
 
 def test_the_rows_stand_still_while_paused(console: Page, live: RunningServer, api: Any, gates: Gates) -> None:
     scene = Scene(api, gates)
+    console.clock.install()
     console.goto(live.url + scene.address)
     expect_status(console, scene.runs[0], "running")
     console.click("[data-pause]")
@@ -70,11 +72,27 @@ def test_the_rows_stand_still_while_paused(console: Page, live: RunningServer, a
     console.on("request", lambda request: requests.append(request.url))
     gates.open(0)
     api.runs.join(scene.thread, scene.runs[0])
-    console.wait_for_timeout(5000)  # longer than the rows' interval: nothing must be asked for meanwhile
+    console.clock.run_for(VERY_LONG_MS)
     assert requests == []
     expect_status(console, scene.runs[0], "running")
     console.click("[data-pause]")
     expect_status(console, scene.runs[0], "success")
+
+
+def test_the_operator_chooses_how_often_the_rows_are_refreshed(console: Page, live: RunningServer) -> None:
+    """By the browser's clock, which stands still but for what is said here."""
+    console.clock.install(time=0)
+    console.clock.pause_at(3600)  # it does not go back, so: later than it can be by now
+    console.goto(f"{live.url}/admin/runs/run/")
+    console.select_option("[data-every]", "15")
+    requests: list[str] = []
+    console.on("request", lambda request: requests.append(request.url))
+    console.clock.run_for(14_999)
+    assert requests == []
+    with console.expect_request("**/admin/runs/run/rows/*"):
+        console.clock.run_for(1)
+    console.goto(f"{live.url}/admin/runs/thread/")
+    expect(console.locator("[data-every]")).to_have_value("15")
 
 
 def test_search_says_what_it_understood(console: Page, api: Any, gates: Gates) -> None:

@@ -9,7 +9,8 @@ from playwright.sync_api import Browser, Page, expect
 
 from project.local.running import RunningServer
 from tests.browser.conftest import PATIENCE_MS
-from tests.browser.console import VIEWER, VIEWERS_PASSWORD, Scene, close, confirm, log_in, serious
+from tests.browser.console import VERY_LONG_MS, VIEWER, VIEWERS_PASSWORD, Scene, close, confirm, log_in, serious
+from tests.contract.answers import wait_for_status
 from tests.contract.conftest import Gates
 
 pytestmark = pytest.mark.timeout(240)
@@ -17,6 +18,8 @@ expect.set_options(timeout=PATIENCE_MS)
 
 ADMIN = "/admin/"
 THREADS, WORKERS = "/admin/runs/thread/", "/admin/runs/worker/"
+#: The interval of the dashboard's first window.
+DASHBOARD_MS = 10_000
 HOST = re.escape(socket.gethostname())
 
 
@@ -40,11 +43,14 @@ def press_until(page: Page, key: str, focused: str) -> None:
 def test_the_dashboard_shows_what_is_so_and_changes_by_itself(
     console: Page, live: RunningServer, api: Any, gates: Gates
 ) -> None:
+    console.clock.install()
     console.goto(live.url + ADMIN)
     expect(card(console, "Queues").locator("tbody tr")).to_have_text(re.compile(r"runs\s*\d+"))
     running, pending = re.match(r"\d+", number(console, "Executing")), int(number(console, "Pending"))
     assert running is not None
     scene = Scene(api, gates, waiting=2)
+    wait_for_status(api, scene.thread, scene.runs[0], "running")
+    console.clock.run_for(DASHBOARD_MS)
     expect(card(console, "Pending").locator(".dashboard-value")).to_have_text(str(pending + 2))
     expect(card(console, "Executing").locator(".dashboard-value")).to_have_text(
         re.compile(rf"^{int(running[0]) + 1} of \d+$")
@@ -53,6 +59,7 @@ def test_the_dashboard_shows_what_is_so_and_changes_by_itself(
     gates.open(0)
     for run in scene.runs:
         api.runs.join(scene.thread, run)
+    console.clock.run_for(DASHBOARD_MS)
     expect(card(console, "Pending").locator(".dashboard-value")).to_have_text(str(pending))
     drawn = (
         "() => [...document.querySelectorAll('canvas[data-chart]')].map(one => Chart.getChart(one)?.data.labels.length)"
@@ -65,6 +72,7 @@ def test_the_dashboard_shows_what_is_so_and_changes_by_itself(
 
 
 def test_the_dashboard_by_keyboard_alone(console: Page, live: RunningServer) -> None:
+    console.clock.install()
     console.goto(live.url + ADMIN)
     press_until(console, "Tab", '.dashboard-windows a[href="?window=15m"]')
     console.keyboard.press("Enter")
@@ -75,7 +83,7 @@ def test_the_dashboard_by_keyboard_alone(console: Page, live: RunningServer) -> 
     expect(console.locator("#dashboard-status")).to_have_text("Paused")
     requests: list[str] = []
     console.on("request", lambda request: requests.append(request.url))
-    console.wait_for_timeout(6000)  # longer than this window's interval: nothing must be asked for meanwhile
+    console.clock.run_for(VERY_LONG_MS)
     assert requests == []
     console.keyboard.press("Space")
     expect(console.locator("#dashboard-status")).to_have_text("Refreshed every 5 seconds")
@@ -118,6 +126,7 @@ def test_the_list_of_threads_changes_by_itself_and_stands_still_while_paused(
     console: Page, live: RunningServer, api: Any, gates: Gates
 ) -> None:
     scene = Scene(api, gates, waiting=1)
+    console.clock.install()
     console.goto(f"{live.url}{THREADS}?q={scene.thread}")
     waiting = console.locator("#result_list .field-queue_length")
     expect(waiting).to_have_text("1")
@@ -132,7 +141,7 @@ def test_the_list_of_threads_changes_by_itself_and_stands_still_while_paused(
     gates.open(0)
     for run in api.runs.list(scene.thread):
         api.runs.join(scene.thread, run["run_id"])
-    console.wait_for_timeout(5000)  # longer than the rows' interval
+    console.clock.run_for(VERY_LONG_MS)
     assert requests == []
     expect(waiting).to_have_text("2")
     console.click("[data-pause]")

@@ -6,7 +6,6 @@ test_python_leaving.py, the frames of every mode in test_python_graph_frames.py.
 """
 
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from typing import Any
 from uuid import uuid4
 
@@ -179,11 +178,12 @@ def test_6_cancel_of_what_has_ended_or_never_was(sdk: Any, thread_id: str) -> No
 
 def test_6_cancel_many(sdk: Any, thread_id: str, gates: Gates) -> None:
     ids = [in_the_second_step(sdk, thread_id, gates)]
-    ids += [sdk.runs.create(thread_id, "slow", multitask_strategy="enqueue")["run_id"] for _ in range(2)]
+    behind: dict[str, Any] = {"input": slow(gates), "multitask_strategy": "enqueue"}
+    ids += [sdk.runs.create(thread_id, "slow", **behind)["run_id"] for _ in range(2)]
     sdk.runs.cancel_many(thread_id=thread_id, run_ids=[*ids[:2], str(uuid4())], action="rollback")
     assert [status(sdk, thread_id, one) for one in ids[:2]] == ["interrupted"] * 2
-    with suppress(errors.ConflictError):  # it may have ended already
-        sdk.runs.cancel(thread_id, ids[2], wait=True)
+    sdk.runs.cancel(thread_id, ids[2], wait=True)
+    assert status(sdk, thread_id, ids[2]) == "interrupted"
     with pytest.raises(errors.NotFoundError):
         sdk.runs.cancel_many(thread_id=thread_id, run_ids=[str(uuid4())])
     with pytest.raises(errors.UnprocessableEntityError):

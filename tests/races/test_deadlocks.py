@@ -16,6 +16,7 @@ from runs.locks import is_lock_timeout
 from runs.models import Run, Thread, Worker
 from runs.services import recover, retention, workers
 from runs.services.cancel import cancel_run, cancel_runs
+from runs.services.draining import drain_worker, resume_worker
 from runs.services.idempotency import Idempotency
 from runs.services.invariants import find_violations
 from runs.services.lifecycle import time_out_run
@@ -62,7 +63,7 @@ class Hand:
         try:
             return execute(sql, *rest)
         finally:
-            if "FOR NO KEY UPDATE" in sql:
+            if "FOR NO KEY UPDATE" in sql or "FOR UPDATE" in sql:
                 self.waits.append(time.monotonic() - began)
 
     def pick(self, **which: Any) -> Run | None:
@@ -142,6 +143,12 @@ def _lose_worker(hand: Hand, thread: Thread) -> None:
     hand.worker = make_worker(str(uuid4()))
 
 
+def _drain_and_resume(hand: Hand, thread: Thread) -> None:
+    if worker := Worker.objects.filter(buried_at=None).order_by("?").first():
+        drain_worker(worker_id=worker.pk, actor=hand.actor)
+        resume_worker(worker_id=worker.pk, actor=hand.actor)
+
+
 def _check(hand: Hand, thread: Thread) -> None:
     """In the middle of it all every transaction is whole."""
     assert [str(violation) for violation in find_violations()] == []
@@ -150,7 +157,7 @@ def _check(hand: Hand, thread: Thread) -> None:
 VERBS: list[Callable[[Hand, Thread], Any]] = [
     *[_create, _claim, _step, _finish] * 3,
     *[_create_queue, _report, _leave, _cancel] * 2,
-    *[_cancel_many, _time_out, _delete_run, _replace_thread, _lose_worker, _check],
+    *[_cancel_many, _time_out, _delete_run, _replace_thread, _lose_worker, _drain_and_resume, _check],
     lambda hand, thread: workers.renew_worker(hand.worker.pk),
     lambda hand, thread: update_thread(thread_id=thread.pk, actor=hand.actor, metadata={"a": 1}),
     lambda hand, thread: recover.recover_stalled_runs(),

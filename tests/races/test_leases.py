@@ -8,7 +8,7 @@ from runs.models import Run, Worker
 from runs.services.cancel import cancel_run
 from runs.services.lifecycle import executor_gone
 from runs.services.recover import bury_expired_workers, dispatch_lost_runs, recover_stalled_runs
-from runs.services.workers import bury_worker, renew_worker
+from runs.services.workers import Renewal, bury_worker, renew_worker
 from runs.states import CancelAction, Departure, RunStatus
 from tests.support.factories import (
     SYSTEM,
@@ -65,7 +65,7 @@ def test_a_renewal_after_the_scan_saves_the_worker() -> None:
     expire(worker)
     with rival_before("runs.services.recover.bury_worker", lambda: renew_worker(worker.pk)) as early:
         assert bury_expired_workers() == 0
-    assert early.outcome() == []
+    assert early.outcome() == Renewal(draining=False, held=[])
     assert Worker.objects.get(pk=worker.pk).buried_at is None
 
 

@@ -16,9 +16,10 @@ from django.db.models import Exists
 from runs import locks
 from runs.errors import ThreadBusy
 from runs.locks import LockedThread
-from runs.models import Checkpoint, Run, Thread
+from runs.models import Checkpoint, Run, Thread, Worker
 from runs.services.idempotency import Idempotency
 from runs.services.invariants import find_violations
+from runs.statements import Select
 from runs.states import IN_FLIGHT, RunStatus
 from tests.races import windows
 from tests.races.windows import no_thread_lock
@@ -114,6 +115,26 @@ def without_constraint(name: str) -> Iterator[None]:
         Run.objects.all().delete()
         with connection.schema_editor() as editor:
             editor.add_constraint(Run, constraint)
+
+
+def test_a_claim_that_does_not_lock_its_worker_wins_after_the_drain_has_returned() -> None:
+    unlocked = Select(Worker, "WHERE id = %s AND buried_at IS NULL", only=("id", "draining_at"))
+    with mock.patch("runs.locks._CLAIMANT", unlocked):
+        claimed, then, now = windows.drain_while_claiming()
+    assert claimed is not None
+    assert (then, now) == (set(), {claimed.pk})
+
+
+def test_a_drain_that_locks_as_everybody_does_lets_a_claim_pass() -> None:
+    with mock.patch("runs.services.draining.lock_worker", lock_for_an_update):
+        claimed, then, now = windows.drain_while_claiming()
+    assert claimed is not None
+    assert (then, now) == (set(), {claimed.pk})
+
+
+def lock_for_an_update(worker_id: UUID) -> Worker:
+    """What the drain uses instead of `lock_worker`."""
+    return Worker.objects.select_for_update(no_key=True).get(pk=worker_id)
 
 
 def test_published_on_commit_a_refused_run_is_never_published(outbox: Outbox) -> None:

@@ -17,10 +17,12 @@ from runs.states import CancelAction
 from tests.support.factories import (
     SYSTEM,
     claim,
+    drain,
     finish,
     leave,
     make_run,
     make_thread,
+    make_worker,
     running,
     step,
     try_claim,
@@ -101,6 +103,27 @@ def begin_while_the_state_is_changed() -> tuple[Run, UUID]:
     begun = rival.outcome()
     assert isinstance(begun, Run)
     return begun, changed.pk
+
+
+def drain_while_claiming() -> tuple[Run | None, set[UUID], set[UUID]]:
+    """A drain arrives when a claim has read its worker and not yet written.
+
+    What the claim got, and the runs that the worker held when the drain had returned, and when both had.
+    """
+    run, worker = make_run(make_thread()), make_worker()
+
+    def held() -> set[UUID]:
+        return set(Run.objects.leased().filter(worker=worker).values_list("pk", flat=True))
+
+    def drain_and_look() -> set[UUID]:
+        drain(worker)
+        return held()
+
+    with rival_after("runs.services.lifecycle.load_claimant", drain_and_look) as rival:
+        claimed = try_claim(run, worker)
+    then = rival.outcome()
+    assert isinstance(then, set)
+    return claimed, then, held()
 
 
 def claim_beside_a_stopping_run() -> Run | None:

@@ -8,7 +8,7 @@ from runs.models import Run, Thread
 from runs.services.cancel import cancel_run, cancel_runs
 from runs.services.lifecycle import time_out_run
 from runs.services.runs import has_inflight
-from runs.services.workers import renew_worker
+from runs.services.workers import Renewal, renew_worker
 from runs.states import CancelAction, RunStatus
 from tests.support.factories import (
     SYSTEM,
@@ -135,10 +135,10 @@ def test_a_worker_that_heard_nothing_learns_of_the_cancel_when_it_renews() -> No
     told = renew_worker(worker.pk)
     assert seen is not None
     assert told is not None
-    assert [(held.run_id, held.attempt, held.status) for held in seen] == [(run.pk, 1, RunStatus.RUNNING)]
-    assert [(held.run_id, held.attempt, held.status) for held in told] == [(run.pk, 1, RunStatus.INTERRUPTED)]
+    assert [(held.run_id, held.attempt, held.status) for held in seen.held] == [(run.pk, 1, RunStatus.RUNNING)]
+    assert [(held.run_id, held.attempt, held.status) for held in told.held] == [(run.pk, 1, RunStatus.INTERRUPTED)]
     leave(run)
-    assert renew_worker(worker.pk) == []
+    assert renew_worker(worker.pk) == Renewal(draining=False, held=[])
 
 
 def test_force_also_asks_for_the_death_of_the_process(outbox: Outbox, commits: None) -> None:

@@ -21,6 +21,7 @@ from tests.support.factories import (
     bury,
     cancel,
     create,
+    drain,
     expire,
     finish,
     leave,
@@ -228,6 +229,7 @@ def test_gauges_are_read_from_the_rows() -> None:
     running(make_thread(), lost)
     bury(lost)
     expire(make_worker())
+    drain(make_worker())
 
     found = gauges()
 
@@ -239,7 +241,8 @@ def test_gauges_are_read_from_the_rows() -> None:
         "runyard_runs_running": 2,
         "runyard_runs_stopping": 1,
         "runyard_leases_stalled": 1,
-        "runyard_workers_alive": 1,
+        "runyard_workers_alive": 2,
+        "runyard_workers_draining": 1,
         "runyard_workers_expired": 1,
         "runyard_workers_capacity": 4,
     }

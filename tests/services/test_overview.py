@@ -12,7 +12,7 @@ from runs.services import trends as trends_module
 from runs.services.overview import Executing, overview
 from runs.services.trends import WINDOWS, Times, Trends, trends
 from runs.states import RunStatus
-from tests.support.factories import cancel, expire, finish, make_run, make_thread, make_worker, running
+from tests.support.factories import cancel, drain, expire, finish, make_run, make_thread, make_worker, running
 
 NOW = datetime.fromisoformat("2026-11-29T12:00:20+00:00")
 STEPS_BEGIN = datetime.fromisoformat("2026-11-29T12:00:00+00:00")
@@ -33,7 +33,9 @@ def over(window: str, *, waiting: int = 0) -> Trends:
 def test_an_empty_installation() -> None:
     found = overview()
     assert (found.waiting.total, found.waiting.oldest, found.waiting.is_more) == (0, None, False)
-    assert found.executing == Executing(workers=0, capacity=0, running=0, stopping=0, expired=0)
+    assert found.executing == Executing(
+        workers=0, capacity=0, running=0, stopping=0, expired=0, draining=0, finishing=0
+    )
     assert abs(found.now - clock()) < timedelta(seconds=10)
 
 
@@ -65,8 +67,20 @@ def test_places_of_workers_that_live_are_counted() -> None:
     running(make_thread(), gone)
     expire(gone)
     found = overview().executing
-    assert found == Executing(workers=1, capacity=4, running=1, stopping=1, expired=1)
-    assert found.used == 2
+    assert found == Executing(workers=1, capacity=4, running=1, stopping=1, expired=1, draining=0, finishing=0)
+    assert (found.used, found.takers) == (2, 1)
+
+
+def test_places_of_workers_that_are_drained_are_not() -> None:
+    taking, drained, gone = make_worker("a"), make_worker("b"), make_worker("c")
+    for worker in (taking, drained, gone):
+        running(make_thread(), worker)
+    drain(drained)
+    drain(gone)
+    expire(gone)
+    found = overview().executing
+    assert found == Executing(workers=2, capacity=4, running=2, stopping=0, expired=1, draining=1, finishing=1)
+    assert (found.used, found.takers) == (1, 1)
 
 
 def test_nothing_has_happened() -> None:

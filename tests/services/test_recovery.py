@@ -16,7 +16,7 @@ from runs.services.recover import (
     recover_stalled_runs,
     time_out_overdue_runs,
 )
-from runs.services.workers import bury_worker, renew_worker, retire_worker
+from runs.services.workers import Renewal, bury_worker, renew_worker, retire_worker
 from runs.states import CancelAction, Departure, RunStatus
 from tests.support.factories import (
     SYSTEM,
@@ -212,7 +212,7 @@ def test_an_expired_worker_is_buried_once_and_hears_of_it() -> None:
 def test_a_renewal_before_the_burial_saves_the_worker() -> None:
     worker = make_worker()
     expire(worker)
-    assert renew_worker(worker.pk) == []
+    assert renew_worker(worker.pk) == Renewal(draining=False, held=[])
     assert bury_expired_workers() == 0
     worker.refresh_from_db()
     assert worker.expires_at > worker.started_at

@@ -5,6 +5,7 @@ from runs.services.waiting import Obstacle, thread_queue
 from tests.support.factories import (
     cancel,
     claim,
+    drain,
     expire,
     finish,
     leave,
@@ -75,6 +76,15 @@ def test_a_dispatched_run_waits_for_a_worker_if_there_is_one() -> None:
     assert (found.obstacle, found.blocking, found.since) == (Obstacle.WORKER, run, stored(run).dispatched_at)
     expire(worker)
     assert thread_queue(thread.pk).obstacle == Obstacle.NO_WORKER
+
+
+def test_a_dispatched_run_waits_while_all_workers_are_drained() -> None:
+    thread = make_thread()
+    make_run(thread)
+    drain(make_worker())
+    assert thread_queue(thread.pk).obstacle == Obstacle.DRAINING
+    make_worker()
+    assert thread_queue(thread.pk).obstacle == Obstacle.WORKER
 
 
 def test_a_run_that_was_not_dispatched_says_so() -> None:

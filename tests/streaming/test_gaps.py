@@ -104,16 +104,19 @@ def test_a_hole_in_a_live_stream(loop: Loop) -> None:
     assert go_on(loop, run, reading) == ["1-2", "1-3", "end"]
 
 
+async def outrun(run: Run) -> None:
+    """In the reader's own loop, which stands still meanwhile: it cannot read everything before most of it is gone."""
+    put_range(run, 1, 1, 400)
+    trim(run, 5)
+
+
 def test_a_live_reader_that_was_outrun(loop: Loop) -> None:
     run = running_run()
     put(run, "1-0")
     reading = loop.read(run.pk)
     reading.wait_for(1)
-    loop.hold(reading)
-    with loop.stopped():
-        put_range(run, 1, 1, 400)
-        trim(run, 5)
-    assert reading.to_the_end() == ["1-0", "gap"]
+    loop.run(outrun(run))
+    assert reading.to_the_end()[-1] == "gap"
     end(run, last_frame=399)
     assert go_on(loop, run, reading)[-3:] == ["1-398", "1-399", "end"]
 

@@ -12,6 +12,7 @@ from runs.models import Checkpoint, ClockTimestamp, Run, Thread, Worker
 from runs.services.cancel import cancel_run
 from runs.services.checkpoints import write_checkpoint
 from runs.services.create import CreatedRun, RunSpec, create_run
+from runs.services.draining import drain_worker
 from runs.services.idempotency import Idempotency
 from runs.services.lifecycle import Outcome, claim_run, executor_gone, finish_run
 from runs.services.threads import create_thread
@@ -137,6 +138,11 @@ def make_overdue(run: Run) -> Run:
     """Let the run's time limit pass."""
     Run.objects.filter(pk=run.pk).update(timeout_at=ClockTimestamp() - timedelta(seconds=1))
     return run
+
+
+def drain(worker: Worker) -> None:
+    """Let the worker claim nothing more."""
+    assert drain_worker(worker_id=worker.pk, actor=SYSTEM)
 
 
 def bury(worker: Worker) -> None:

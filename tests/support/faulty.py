@@ -124,6 +124,15 @@ def unfenced_store() -> None:
     FencedStore._do = do  # type: ignore[method-assign]
 
 
+def impatient() -> None:
+    """A drained worker hands over what it is refused at once, whether it still takes messages or not."""
+    from runs.execution.keeper import Keeper
+    from runs.execution.slots import SlotTable
+
+    SlotTable.takes_messages = False  # type: ignore[assignment, method-assign]
+    Keeper.read_row = lambda self: None  # type: ignore[method-assign]
+
+
 def slow_kill() -> None:
     """Between the decision to kill a process and the kill lies the time that the test wants."""
     from runs.execution import keeper
@@ -236,6 +245,7 @@ FAULTS: dict[str, Callable[[], None]] = {
         unfenced_store,
         dies_at_the_second_question,
         answer_taken_again,
+        impatient,
         slow_kill,
         kill_without_row,
         repeating_handler,

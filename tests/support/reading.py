@@ -2,9 +2,8 @@
 
 import asyncio
 import threading
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine
 from concurrent.futures import Future
-from contextlib import contextmanager
 from typing import Any, Self, TypeVar
 from uuid import UUID
 
@@ -149,22 +148,6 @@ class Loop:
     def hold(self, reading: Reading) -> None:
         """Return when the reader has read what there is and waits: what is written now is written after that."""
         wait_until(lambda: reading.reader.waits, "the reader to wait")
-
-    @contextmanager
-    def stopped(self) -> Iterator[None]:
-        """Nothing happens in the loop meanwhile: its readers are slower than whatever is done in this block."""
-        has_stopped, go_on = threading.Event(), threading.Event()
-
-        def stop() -> None:
-            has_stopped.set()
-            go_on.wait(PATIENCE_SECONDS)
-
-        self._loop.call_soon_threadsafe(stop)
-        assert has_stopped.wait(PATIENCE_SECONDS)
-        try:
-            yield
-        finally:
-            go_on.set()
 
 
 async def _new_hub() -> Hub:

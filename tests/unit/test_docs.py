@@ -70,7 +70,7 @@ def test_every_error_is_documented_with_its_status() -> None:
 
     for problem in filter(None, problems):
         assert (problem.code, str(problem.status)) in documented
-    assert sorted(internal) == ["fenced", "illegal_transition", "run_error"]
+    assert sorted(internal) == ["fenced", "illegal_transition", "run_error", "worker_draining"]
     assert set(internal) < {name for name, _ in documented}
 
 

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -27,10 +28,12 @@ class Watched:
         self.exited: SimpleQueue[Sequence[Exit]] = SimpleQueue()
         self.overdue: SimpleQueue[Execution] = SimpleQueue()
         self.grace_over: SimpleQueue[tuple[Execution, Order]] = SimpleQueue()
+        self.refused = threading.Event()
         handlers = Handlers(
             exited=self.exited.put,
             overdue=self.overdue.put,
             grace_over=lambda *seen: self.grace_over.put(seen),
+            refused=self.refused.set,
         )
         self.observer = Observer(self.table, handlers)
 
@@ -148,6 +151,14 @@ def test_terminated_child_is_ordered_to_leave(watched: Watched) -> None:
         watched.table.slots[0].note_termination()
         child.wait_for_signal()
         assert watched.grace_over.get(timeout=PATIENCE_SECONDS)[1] == Order.SHUTDOWN
+
+
+def test_refused_claim_is_reported(watched: Watched) -> None:
+    """Nobody is told to leave for it."""
+    with watched.child():
+        watched.table.slots[0].note_refusal()
+        assert watched.refused.wait(PATIENCE_SECONDS)
+        assert watched.grace_over.empty()
 
 
 def test_shutdown_orders_every_attempt(watched: Watched) -> None:

@@ -20,6 +20,7 @@ from langgraph.checkpoint.base import (
     get_checkpoint_id,
 )
 
+from runs.errors import CheckpointNotFound
 from runs.execution.graphs import reporting, subgraphs
 from runs.execution.graphs.reporting import Messages
 from runs.execution.graphs.rows import VisibleRows
@@ -64,6 +65,8 @@ def find_start(run: Run, rows: VisibleRows) -> Start:
     """Where this attempt of the run starts; reads only."""
     head, forked = run.thread.head_id, run.kwargs.get("checkpoint_id")
     start = UUID(forked) if forked is not None and head == run.base_id else None
+    if start is not None and not CheckpointRow.objects.forkable().filter(thread=run.thread_id, pk=start).exists():
+        raise CheckpointNotFound
     fork = None if start is None else str(langgraph_ids([start])[0])
     return Start(head, _find_tip(run.thread_id, head, rows), fork, start or head, _values_of(start or run.base_id))
 

@@ -73,7 +73,7 @@ _SCALARS: tuple[tuple[Any, Callable[[Any], Any]], ...] = (
     ((datetime, date, time), lambda value: value.isoformat()),
     (timedelta, timedelta.total_seconds),
     ((bytes, bytearray, memoryview), lambda value: b64encode(bytes(value)).decode()),
-    ((UUID, PurePath, Decimal), str),
+    ((UUID, PurePath, Decimal), lambda value: _text(str(value))),
 )
 
 

@@ -6,7 +6,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Collection, Coroutine
 from concurrent.futures import Future
 from typing import Any, TypeVar, cast
 from uuid import UUID
@@ -207,13 +207,19 @@ class LoopAttempt(AttemptExecutor):
         owner.close()
         for task in list(owner.tasks):
             task.cancel()
-        while owner.is_alive():
-            if time.monotonic() >= deadline and not owner.threads_are_unwinding():
+        while (is_alive := owner.is_alive()) or (generators := owner.take_generators()):
+            if not is_alive:
+                self._end_generators(generators)
+            elif time.monotonic() >= deadline and not owner.threads_are_unwinding():
                 return False
             await asyncio.sleep(LOOK_EVERY_SECONDS)
-        await owner.close_generators()
         self._loop.cut_off(owner)
         return True
+
+    def _end_generators(self, generators: "Collection[AsyncGenerator[Any, Any]]") -> None:
+        """As a loop does that is closed. It is the assistant's code, so a task of its: it may fail, or not end."""
+        for generator in generators:
+            self._loop.create_task(_end(generator), context=self._guard.owner.context())
 
     async def _outlast(self) -> None:
         """Interrupt what is left until it has gone. Who does not go takes the process along, when its grace is over."""
@@ -237,6 +243,13 @@ class LoopAttempt(AttemptExecutor):
         self._slot.note_leftovers()
         logging.shutdown()
         os._exit(0)
+
+
+async def _end(generator: "AsyncGenerator[Any, Any]") -> None:
+    try:
+        await generator.aclose()
+    except Exception:  # the outcome is what the assistant has returned
+        logger.warning("a generator that an assistant has left behind failed while it was closed", exc_info=True)
 
 
 def _success(value: Any) -> Outcome:

@@ -30,9 +30,12 @@ class AttemptLoop(asyncio.SelectorEventLoop):
         super()._asyncgen_firstiter_hook(agen)  # type: ignore[misc]
 
     def cut_off(self, owner: Owner) -> None:
-        """Nothing that this owner has left on the loop is ever called."""
+        """Nothing that this owner has left on the loop is ever called, a connection's own code apart.
+
+        Attempts may share a client, and whoever comes first opens its connection: that is read for all who follow.
+        """
         for handle in list(self._handles()):
-            if handle._context.get(_owner) is owner:
+            if handle._context.get(_owner) is owner and not _is_of_a_connection(handle):
                 handle.cancel()
 
     def _handles(self) -> Iterator[Any]:
@@ -50,6 +53,10 @@ class AttemptLoop(asyncio.SelectorEventLoop):
                 return self.run_forever()
             except (SystemExit, KeyboardInterrupt):
                 continue
+
+
+def _is_of_a_connection(handle: Any) -> bool:
+    return isinstance(getattr(handle._callback, "__self__", None), asyncio.BaseTransport)
 
 
 def _make_task(

@@ -84,7 +84,8 @@ class Owner:
         """Start a thread in a copy of this context."""
         thread.run = self._inside_of_thread(contextvars.copy_context(), thread.run)  # type: ignore[method-assign]
         start(thread)
-        self._threads.add(thread)
+        with self._lock:
+            self._threads.add(thread)
 
     def submit(
         self, submit: Callable[..., "Future[T]"], job: Callable[..., T], *args: Any, **kwargs: Any
@@ -168,10 +169,11 @@ class Owner:
             nobodys_context().run(orm.submit, forget_assistants_connections)
             orm.shutdown(wait=False)
 
-    async def close_generators(self) -> None:
-        """As a loop does that is closed."""
-        for generator in list(self._generators):
-            await generator.aclose()
+    def take_generators(self) -> list[AsyncGenerator[Any, Any]]:
+        """Those that nobody has finished; each is given once."""
+        left = list(self._generators)
+        self._generators.clear()
+        return left
 
     def is_alive(self) -> bool:
         """Whether a task, a job or a thread of the attempt is alive."""

@@ -128,9 +128,9 @@ class LoopPool(BasePool):
         return job
 
     def _assign(self) -> None:
-        """Give what waits to whoever can; a worker that stops gives it back to the others."""
+        """Give what waits to whoever can; a worker that stops, or is drained, gives it back to the others."""
         for job in [self._waiting.popleft() for _ in range(len(self._waiting))]:
-            if self._is_stopping:
+            if self._is_stopping or self._table.is_paused:
                 self._done(job, job.give_back)
             elif not self._give(job):
                 self._waiting.append(job)

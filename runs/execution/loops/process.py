@@ -9,16 +9,19 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from runs import tracing
 from runs.assistants.graphs import configured_project
 from runs.assistants.graphs.project import langgraph_is_installed
 from runs.conf import runs_settings
+from runs.errors import WorkerDraining
+from runs.execution import refusal
 from runs.execution.attempt import LOOK_EVERY_SECONDS
 from runs.execution.delivery import CLAIM_WAIT_SECONDS
 from runs.execution.endings import Ending
@@ -32,9 +35,12 @@ from runs.execution.slots import Order, Slot, SlotTable
 from runs.execution.stream_writer import share_thread
 from runs.logcontext import bind, log_context
 from runs.models import Run
+from runs.services.draining import hand_over
 from runs.services.lifecycle import claim_run
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 def prepare() -> None:
@@ -105,11 +111,27 @@ class LoopProcess:
 
     async def _claim(self, slot: Slot, run_id: UUID) -> tuple[Run | None, UUID | None]:
         """Not repeated if its answer is lost: the next renewal settles a claim that nobody executes."""
-        worker_id = await self._wait_for_life(slot)
-        if worker_id is None:
-            return None, None
-        claim = self._database.on_checked_connection
-        return await self._database.ado(lambda: claim(lambda: claim_run(run_id=run_id, worker_id=worker_id))), worker_id
+        while (worker_id := await self._wait_for_life(slot)) is not None:
+            try:
+                return await self._ask(partial(claim_run, run_id=run_id, worker_id=worker_id)), worker_id
+            except WorkerDraining:
+                if await self._is_handed_over(slot, run_id):
+                    break
+        return None, None
+
+    async def _is_handed_over(self, slot: Slot, run_id: UUID) -> bool:
+        """As `refusal.handed_over`, while the loop goes on."""
+        slot.note_refusal()
+        deadline = time.monotonic() + refusal.WAIT_SECONDS
+        while slot.table.takes_messages:
+            if time.monotonic() >= deadline:
+                return False
+            await asyncio.sleep(LOOK_EVERY_SECONDS)
+        await self._ask(partial(hand_over, run_id))
+        return True
+
+    async def _ask(self, job: Callable[[], T]) -> T:
+        return await self._database.ado(lambda: self._database.on_checked_connection(job))
 
     async def _wait_for_life(self, slot: Slot) -> UUID | None:
         table, deadline = slot.table, time.monotonic() + CLAIM_WAIT_SECONDS

@@ -95,9 +95,16 @@ RUN_RULES = (
     Rule("I11", "belongs to somebody else than its thread", ~Q(owner=F("thread__owner"))),
 )
 
+_other_run = ~Q(run=F("parent__run"))
+_kept_from = F("parent__run__kept_from_attempt")
+_follows_given_up = (_set("parent__run__rolled_back_at") & _other_run) | (
+    Q(parent__attempt__lt=_kept_from) & (_other_run | Q(attempt__gte=_kept_from))
+)
+
 CHECKPOINT_RULES = (
     Rule("I5", "is of a run of another thread", _other("run__thread", "thread")),
     Rule("I5", "follows a checkpoint of another thread", _other("parent__thread", "thread")),
+    Rule("I5", "follows a checkpoint that was given up", _follows_given_up),
     Rule("I5", "is of an attempt that never was", _set("run") & (Q(attempt__gt=F("run__attempt")) | Q(attempt__lt=1))),
 )
 

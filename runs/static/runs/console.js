@@ -1,11 +1,13 @@
 // The console's pages keep themselves up to date: while the tab is visible, nothing is being decided and nobody paused.
 (() => {
   "use strict";
-  const EVERY_MS = 4000;
+  const RATE = "runyard-refresh-seconds";
+  const RATES = ["1", "2", "5", "15", "60"];
   const live = () => document.getElementById("live");
   const selected = new Set();
   let paused = false;
   let asking = false;
+  let timer = 0;
 
   const pulse = (words) => {
     for (const place of document.querySelectorAll("[data-pulse]")) if (place.textContent !== words) place.textContent = words;
@@ -61,6 +63,21 @@
     if (words) words.textContent = selected.size ? `${selected.size} selected` : "None selected";
     for (const button of document.querySelectorAll('[data-scope="selected"]')) button.disabled = !selected.size;
   }
+
+  // How often: chosen once, for every page in this browser.
+  function schedule() {
+    const chosen = localStorage.getItem(RATE);
+    const seconds = RATES.includes(chosen) ? chosen : "5";
+    for (const select of document.querySelectorAll("[data-every]")) select.value = seconds;
+    clearInterval(timer);
+    timer = setInterval(() => { if (mayRefresh()) refresh(); }, Number(seconds) * 1000);
+  }
+
+  document.addEventListener("change", ({ target }) => {
+    if (!target.matches("[data-every]")) return;
+    localStorage.setItem(RATE, target.value);
+    schedule();
+  });
 
   document.addEventListener("change", ({ target }) => {
     if (target.matches("[data-select]")) target.checked ? selected.add(target.value) : selected.delete(target.value);
@@ -161,10 +178,10 @@
     const stream = document.querySelector("[data-stream]");
     if (stream) watchStream(stream);
     showSelection();
+    schedule();
     pulse("Live");
   });
   const mayRefresh = () => !paused && !document.hidden && !document.querySelector("dialog[open]") && live() && !("final" in live().dataset);
-  setInterval(() => { if (mayRefresh()) refresh(); }, EVERY_MS);
   document.addEventListener("visibilitychange", () => { if (mayRefresh()) refresh(); });
   window.runyardConsole = { refresh, selected };
 })();

@@ -10,6 +10,7 @@ from tests.support.assistants import (
     ending,
     heeding,
     ignoring,
+    keeping,
     littering,
     machinery,
     repeating,
@@ -23,7 +24,7 @@ __all__ = ["ANSWER", "ASSISTANTS", "ignore_interruptions", "is_alive", "present"
 #: Name -> where it is.
 ASSISTANTS = {
     name: f"{module.__name__}:{name}"
-    for module in (ending, heeding, ignoring, littering, machinery, database, repeating, dying, sharing)
+    for module in (ending, heeding, ignoring, littering, machinery, database, repeating, dying, sharing, keeping)
     for name, found in vars(module).items()
     if isinstance(found, Assistant)
 }

@@ -118,8 +118,10 @@ def _admit(run: Run, spec: RunSpec, actor: Actor, idempotency: Idempotency | Non
     locked = lock_thread(run.thread_id, owner=actor.owner)
     _check_stays(locked)
     _check_retried(locked, spec)
-    displaced = admit(locked, run.multitask_strategy, new_run_id=run.pk, actor=actor)
     _check_checkpoint(locked, spec)
+    displaced = admit(locked, run.multitask_strategy, new_run_id=run.pk, actor=actor)
+    if displaced:  # a rollback has given up what they had written
+        _check_checkpoint(locked, spec)
     _insert(locked, run, spec, actor)
     if idempotency is not None:
         bind_key(idempotency, actor, run)

@@ -97,7 +97,10 @@ def _end_follows(last: Place | None, end: Frame) -> bool:
 
 
 def before(frame: Frame) -> Place | None:
-    """A place after which this frame is the next; None: there is none, the frame is the first."""
+    """A place after which this frame is the next; None: there is none, the frame is the first.
+
+    Nobody knows how many frames the former attempt had, so the place before an attempt is none that a frame has.
+    """
     place = frame.place
     if place.number > 0:
         return Place(place.attempt, place.number - 1)

@@ -97,7 +97,7 @@ def test_an_end_that_names_none_follows_what_its_reader_has_seen_itself() -> Non
     [
         (Place(1, 0), None),
         (Place(1, 1), Place(1, 0)),
-        (Place(2, 0), Place(1, 0)),
+        (Place(2, 0), Place(1, END - 1)),
         (Place(1, END), Place(1, END - 1)),
         (Place(0, END), Place(0, END - 1)),
     ],

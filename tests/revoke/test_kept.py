@@ -20,16 +20,9 @@ pytestmark = pytest.mark.usefixtures("db", "intact", "swept")
 
 
 @pytest.fixture(scope="module")
-def shared(db: None) -> Iterator[WorkerProcess]:
-    """A worker whose attempts share a process."""
-    with WorkerProcess(pool="async", concurrency=4, runs=RUNS) as worker:
-        yield worker
-
-
-@pytest.fixture(scope="module")
-def own(db: None) -> Iterator[WorkerProcess]:
-    """A worker whose attempts have a process of their own."""
-    with WorkerProcess(concurrency=1, runs=RUNS) as worker:
+def worker(db: None, request: pytest.FixtureRequest) -> Iterator[WorkerProcess]:
+    """The only worker, with this pool."""
+    with WorkerProcess(pool=request.param, concurrency=4, runs=RUNS) as worker:
         yield worker
 
 
@@ -65,28 +58,17 @@ def outcome(run: Run) -> tuple[str, int, object]:
     return found.status, found.attempt, head_values(run)
 
 
-KEEPING = pytest.mark.parametrize("name", ["keeps_a_failing_generator", "keeps_a_slow_generator", "starting_threads"])
-
-
-def assert_result(name: str) -> None:
-    """What it has returned is the result, of its only execution."""
+@pytest.mark.parametrize("name", ["keeps_a_failing_generator", "keeps_a_slow_generator", "starting_threads"])
+@pytest.mark.parametrize("worker", ["prefork", "async"], indirect=True)
+def test_what_it_returned_is_the_result(worker: WorkerProcess, name: str) -> None:
     run = make_run(make_thread(), assistant=name, timeout_seconds=30)
     assert outcome(run) == (RunStatus.SUCCESS, 1, ANSWER)
     assert len(entries(run.pk, "start")) == 1
 
 
-@KEEPING
-def test_the_result_in_a_process_of_its_own(own: WorkerProcess, name: str) -> None:
-    assert_result(name)
-
-
-@KEEPING
-def test_the_result_in_a_shared_process(shared: WorkerProcess, name: str) -> None:
-    assert_result(name)
-
-
 @pytest.mark.parametrize("name", ["asking_redis", "asking_httpx"])
-def test_a_shared_client_outlives_who_opened_its_connection(shared: WorkerProcess, url: str, name: str) -> None:
+@pytest.mark.parametrize("worker", ["async"], indirect=True)
+def test_a_shared_client_outlives_who_opened_its_connection(worker: WorkerProcess, url: str, name: str) -> None:
     for _ in range(3):
         run = make_run(make_thread(), assistant=name, timeout_seconds=30, kwargs={"input": {"url": url}})
         assert outcome(run) == (RunStatus.SUCCESS, 1, ANSWER)

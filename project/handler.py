@@ -13,6 +13,8 @@ from runs.api.turns import Turns, view_of_turn
 
 #: Answered whatever waits: who asks wants to know whether this process lives, and how it is.
 AT_ONCE = re.compile(r"/(ok|metrics|health(/.*)?)$")
+#: What middleware and authentication have hung on a request.
+_OF_VIEWS = {"headers", "session", "_messages", "user", "auser", "_cached_user", "resolver_match", "auth"}
 
 
 class OneThreadHandler(ASGIHandler):
@@ -49,4 +51,14 @@ class OneThreadHandler(ASGIHandler):
 
     def _get_response_in_turn(self, request: HttpRequest) -> HttpResponseBase:
         with view_of_turn():
-            return self.get_response(request)
+            response = self.get_response(request)
+        if response.streaming:
+            _forget_what_only_views_ask(request)
+        return response
+
+
+def _forget_what_only_views_ask(request: HttpRequest) -> None:
+    """Django keeps a request until its answer is complete, and a stream may last for hours."""
+    request.META.clear()
+    for name in _OF_VIEWS & vars(request).keys():
+        delattr(request, name)

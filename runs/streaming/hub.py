@@ -160,6 +160,7 @@ class Hub:
         channel = message["channel"] or ""
         if message["type"] == "subscribe" and channel in self._subscribed:
             self._subscribed[channel].set()
+            self._subscribed[channel] = _SUBSCRIBED
         for watch in self._watches.get(channel, ()):
             watch.wake(message["data"] if message["type"] == "message" else "")
 
@@ -246,6 +247,9 @@ def _chain(inherited: Any, loop: asyncio.AbstractEventLoop, action: Callable[[],
 
 
 _KEEPALIVE = "runyard:hub"
+#: For all channels whose subscription is confirmed.
+_SUBSCRIBED = asyncio.Event()
+_SUBSCRIBED.set()
 _hubs: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Hub]" = weakref.WeakKeyDictionary()
 
 

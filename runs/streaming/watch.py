@@ -1,6 +1,7 @@
 """One reader's eye on a run or a thread: how it is woken, and how it waits for that."""
 
 import asyncio
+import contextlib
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
@@ -14,7 +15,35 @@ from runs.streaming.rows import RunRow
 _NO_END = frozenset({log.FRAMES, *IN_FLIGHT})
 
 
-@dataclass(eq=False)
+class _Bell:
+    """Rings for one who waits, or for the next who does. An asyncio.Event has a queue, and there are thousands."""
+
+    __slots__ = ("_has_rung", "_waiter")
+
+    def __init__(self) -> None:
+        self._has_rung = False
+        self._waiter: asyncio.Future[None] | None = None
+
+    def ring(self) -> None:
+        """Once, however often before the next wait."""
+        self._has_rung = True
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def wait(self, seconds: float) -> bool:
+        """Whether it has rung since the last wait, or does within these seconds."""
+        _insist_on_cancellation()
+        if not self._has_rung:
+            self._waiter = asyncio.get_running_loop().create_future()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(max(seconds, 0)):
+                    await self._waiter
+            self._waiter = None
+        has_rung, self._has_rung = self._has_rung, False
+        return has_rung
+
+
+@dataclass(eq=False, slots=True)
 class Watch:
     """One reader's eye on a run, or on everything that happens on a thread."""
 
@@ -30,14 +59,14 @@ class Watch:
     #: Whether its reader waits for frames after `place`, and looks for them only when it is woken.
     waits_for_frames: bool = False
     place: Place | None = None
-    _woken: asyncio.Event = field(default_factory=asyncio.Event)
-    _may_have_ended: asyncio.Event = field(default_factory=asyncio.Event)
+    _woken: _Bell = field(default_factory=_Bell)
+    _may_have_ended: _Bell = field(default_factory=_Bell)
 
     def wake(self, heard: str = "") -> None:
         """Have the reader look again; `heard`: what the wake said."""
-        self._woken.set()
+        self._woken.ring()
         if heard not in _NO_END:
-            self._may_have_ended.set()
+            self._may_have_ended.ring()
 
     def show(self, row: RunRow | None) -> None:
         """Show the row as it is now; a terminal one wakes every time, until its reader is done with it."""
@@ -54,23 +83,11 @@ class Watch:
 
     async def wait(self, seconds: float) -> bool:
         """Wait until something may have happened; False if nothing did for this long."""
-        return await _wait(self._woken, seconds)
+        return await self._woken.wait(seconds)
 
     async def wait_for_end(self, seconds: float) -> bool:
         """Wait until the run may have ended or been settled, whatever else happens; False if not for this long."""
-        return await _wait(self._may_have_ended, seconds)
-
-
-async def _wait(event: asyncio.Event, seconds: float) -> bool:
-    _insist_on_cancellation()
-    try:
-        async with asyncio.timeout(max(seconds, 0)):
-            await event.wait()
-    except TimeoutError:
-        return False
-    finally:
-        event.clear()
-    return True
+        return await self._may_have_ended.wait(seconds)
 
 
 def _insist_on_cancellation() -> None:

@@ -6,8 +6,10 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import RequestAborted
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
 from django.test import RequestFactory
 
 from project.handler import OneThreadHandler
@@ -169,3 +171,18 @@ def test_who_waits_for_something_else_lets_others_begin(views: Views) -> None:
         return answers + list(await asyncio.gather(*asked))
 
     assert asyncio.run(run()) == [200] * 6
+
+
+@pytest.mark.parametrize(("answer", "kept"), [(HttpResponse(), True), (StreamingHttpResponse(), False)])
+def test_a_stream_does_not_keep_what_only_its_view_has_asked(answer: HttpResponseBase, kept: bool) -> None:
+    made = OneThreadHandler(2)
+    made.get_response = lambda request: answer  # type: ignore[method-assign]
+    request = RequestFactory().get("/threads", headers={"X-Long": "x" * 1000})
+    request.user = AnonymousUser()
+
+    async def serve() -> HttpResponseBase:
+        async with request_thread():
+            return await made.get_response_async(request)
+
+    assert asyncio.run(serve()) is answer
+    assert ("HTTP_X_LONG" in request.META, hasattr(request, "user")) == (kept, kept)

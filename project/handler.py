@@ -49,6 +49,10 @@ class OneThreadHandler(ASGIHandler):
         async with self._turns.one():
             return await sync_to_async(self._get_response_in_turn, thread_sensitive=True)(request)
 
+    async def send_response(self, response: HttpResponseBase, send: Any) -> None:
+        """Send it all, or the beginning of a stream and then what comes."""
+        await super().send_response(response, _forgetting_headers(response, send) if response.streaming else send)
+
     def _get_response_in_turn(self, request: HttpRequest) -> HttpResponseBase:
         with view_of_turn():
             response = self.get_response(request)
@@ -60,5 +64,19 @@ class OneThreadHandler(ASGIHandler):
 def _forget_what_only_views_ask(request: HttpRequest) -> None:
     """Django keeps a request until its answer is complete, and a stream may last for hours."""
     request.META.clear()
+    vars(request).get("scope", {}).get("headers", []).clear()
     for name in _OF_VIEWS & vars(request).keys():
         delattr(request, name)
+
+
+def _forgetting_headers(response: HttpResponseBase, send: Any) -> Any:
+    """As for the request: once they are sent, nobody asks for them."""
+
+    async def forgetting(message: dict[str, Any]) -> None:
+        await send(message)
+        if message["type"] == "http.response.start":
+            message["headers"].clear()
+            for name in list(response.headers):
+                del response.headers[name]
+
+    return forgetting

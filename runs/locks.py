@@ -251,9 +251,10 @@ def load_claimant(rows: Sequence[Row]) -> Worker | None:
 def lock_worker(worker_id: UUID) -> Worker:
     """Lock a worker's row against its claims, too, or raise WorkerNotFound. Returns when no claim of it is under way.
 
-    FOR UPDATE on purpose: FOR NO KEY UPDATE would let claims pass. Its renewals wait, so this must be short.
+    FOR UPDATE on purpose: FOR NO KEY UPDATE would let claims pass. Its renewals wait, so this must be short, also for
+    somebody who stands still: who has it loses it before the worker has missed two of them.
     """
-    bound_transaction()
+    execute(_bounds(idle_seconds=runs_settings().RENEW_SECONDS))
     worker = Worker.objects.filter(pk=worker_id).select_for_update(of=("self",)).first()
     if worker is None:
         raise WorkerNotFound
@@ -269,8 +270,9 @@ def bound_transaction() -> None:
     execute(_bounds())
 
 
-def _bounds() -> Statement:
-    bounds = {"idle_in_transaction_session_timeout": runs_settings().TRANSACTION_IDLE_SECONDS}
+def _bounds(*, idle_seconds: float | None = None) -> Statement:
+    idle = runs_settings().TRANSACTION_IDLE_SECONDS if idle_seconds is None else idle_seconds
+    bounds = {"idle_in_transaction_session_timeout": idle}
     if (wait := _bounded.get()) is not None:
         bounds["lock_timeout"] = wait
     calls = ", ".join(["set_config(%s, %s, true)"] * len(bounds))

@@ -32,7 +32,7 @@ def configure() -> None:
     not installed.
     """
     names = [name for name in os.environ.get(EXPORTER, "").split(",") if name not in ("", "none")]
-    if not names or (_api is not None and not isinstance(_api.get_tracer_provider(), _api.ProxyTracerProvider)):
+    if not names or (_api is not None and _are_exported()):
         return
     try:
         from opentelemetry.sdk.resources import Resource
@@ -47,6 +47,11 @@ def configure() -> None:
     _api.set_tracer_provider(provider)
 
 
+def _are_exported() -> bool:
+    """Whether somebody has set up where spans go; only then does a request begin a trace of its own."""
+    return not isinstance(_api.get_tracer_provider(), _api.ProxyTracerProvider)
+
+
 def _exporter(name: str) -> Any:
     found = list(entry_points(group="opentelemetry_traces_exporter", name=name))
     if not found:
@@ -56,7 +61,7 @@ def _exporter(name: str) -> Any:
 
 def request_span(method: str, path: str, traceparent: str) -> AbstractContextManager[Any]:
     """The block answers a request; it continues its caller's trace if that names one."""
-    if _api is None:
+    if _api is None or not (traceparent or _are_exported()):
         return nullcontext()
     attributes = {"http.request.method": method, "url.path": path}
     return _span(f"{method} request", _api.SpanKind.SERVER, traceparent, attributes)

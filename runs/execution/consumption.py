@@ -20,10 +20,11 @@ class Consumption:
     def want(self, is_wanted: bool) -> None:
         """Take messages from now on, or none; from any thread, returns at once.
 
-        Stopped again and again while it is not wanted: somebody may have added a queue by hand.
+        Stopped again and again while it is not wanted: somebody may have added a queue by hand. A stop that was cut
+        short has left queues, too.
         """
         self._is_wanted = is_wanted
-        if not is_wanted or self._table.is_paused:
+        if not is_wanted or self._left or self._table.is_paused:
             self._consumer.call_soon(self._apply)
 
     def _apply(self) -> None:

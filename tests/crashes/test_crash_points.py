@@ -16,6 +16,7 @@ from runs.states import CancelAction, RunStatus
 from tests.support import crash_points
 from tests.support.factories import make_run, make_thread
 from tests.support.ledger import entries, open_gate, wait_for_entry, wait_until
+from tests.support.outages import standing_still
 from tests.support.scale import rounds
 from tests.support.stack import Stack
 from tests.support.stage import empty_queue, head_values
@@ -57,6 +58,8 @@ class Story(NamedTuple):
     status: str
     #: The attempts at which it may end, whoever dies.
     attempts: tuple[int, ...]
+    #: A scheduler may do it as well, and must not be faster than the process that is to die there.
+    is_everybodys: bool = False
 
 
 def _pay() -> Run:
@@ -87,7 +90,7 @@ KILLED = Story(lambda: make_run(make_thread(), assistant="killed_once"), _nothin
 #: The child beside it may have claimed the run before both die.
 HANDED_BACK = KILLED._replace(attempts=(2, 3))
 OVERDUE = Story(
-    lambda: make_run(make_thread(), assistant="sync_code", timeout_seconds=0.5), _nothing, RunStatus.TIMEOUT, (1,)
+    lambda: make_run(make_thread(), assistant="sync_code", timeout_seconds=0.5), _nothing, RunStatus.TIMEOUT, (1,), True
 )
 
 BOTH = (crash_points.CHILD, crash_points.WORKER)
@@ -132,11 +135,13 @@ CASES = [
 def test_sigkill(place: str, story: Story, victim: str, stack: Stack) -> None:
     for _ in range(rounds(10)):
         stack.mend(workers=2)
-        die_once(place, story, victim)
+        with standing_still(*(stack.scheduler_pids if story.is_everybodys else ())):
+            run, behind = die_once(place, story, victim)
+        check(story, run, behind)
 
 
-def die_once(place: str, story: Story, victim: str) -> None:
-    """One kill; the run ends as told, and the one that waits behind it succeeds."""
+def die_once(place: str, story: Story, victim: str) -> tuple[Run, Run]:
+    """One kill, of whoever comes by the place with a run; and the run that waits behind that one."""
     if story.act is _nothing:
         wait_for_death = crash_points.arm(place, victim)
         run = story.begin()
@@ -147,6 +152,11 @@ def die_once(place: str, story: Story, victim: str) -> None:
     open_gate(f"behind-{run.thread_id}")
     story.act(run)
     wait_for_death()
+    return run, behind
+
+
+def check(story: Story, run: Run, behind: Run) -> None:
+    """The run ends as told, and the one that waits behind it succeeds."""
     run, behind = settled(run), settled(behind)
     assert (run.status, run.attempt in story.attempts) == (story.status, True)
     assert run.crashes == sum(event.reason.startswith("crash") for event in run.events.all())

@@ -72,6 +72,11 @@ class Stack:
         """All of them."""
         return [*self.workers, *self.schedulers, *self.webs]
 
+    @property
+    def scheduler_pids(self) -> list[int]:
+        """Of the schedulers that were started."""
+        return [one.process.pid for one in self.schedulers if one.process is not None]
+
     def _kill_all(self) -> None:
         for process in self.processes:
             if process.is_running:

@@ -94,6 +94,16 @@ def test_what_fails_is_tried_again() -> None:
     assert (paused, consumer.taken_from) == ([False, True, True, False], ["runs"])
 
 
+def test_a_stop_that_was_cut_short_is_undone() -> None:
+    """The queue was left, and then the connection was lost."""
+    consumer = Stub("runs")
+    consumption = Consumption(consumer, SlotTable())
+    consumer.task_consumer.cancel_by_queue.side_effect = ConnectionError
+    consumption.want(False)
+    consumption.want(True)
+    assert consumer.taken_from == ["runs"]
+
+
 def test_a_worker_that_is_not_drained_is_left_alone() -> None:
     consumer = Stub()
     Consumption(consumer, SlotTable()).want(True)

@@ -39,6 +39,8 @@ class RunFilter:
 
     #: What was given, without what is empty; in the order of FIELDS.
     given: dict[str, str] = field(default_factory=dict)
+    #: The same, but the search says the kind of each of its terms; see Search.exact.
+    exact: dict[str, str] = field(default_factory=dict)
     #: What it asks for, by field; the search may have several.
     clauses: list[tuple[str, Clause]] = field(default_factory=list)
     mistakes: list[str] = field(default_factory=list)
@@ -58,6 +60,7 @@ class RunFilter:
             elif len(values) > 1:
                 read.mistakes.append(f"The filter “{name}” is given more than once.")
         read.given = {name: value for name in FIELDS if (value := query.get(name, "").strip())}
+        read.exact = dict(read.given)
         read._understand()
         return read
 
@@ -73,6 +76,7 @@ class RunFilter:
         if self._search is not None:
             try:
                 self.clauses += [(SEARCH, clause) for clause in self._search.clauses(known)]
+                self.exact[SEARCH] = self._search.exact(known)
             except NotUnderstood as error:
                 self._misunderstand(error)
 
@@ -103,6 +107,11 @@ class RunFilter:
     def understood(self) -> str:
         """What the search was understood as; empty: there is none, or it was not."""
         return words_of([clause for name, clause in self.clauses if name == SEARCH])
+
+    @property
+    def words(self) -> str:
+        """What all of it was understood as."""
+        return words_of([clause for _, clause in self.clauses])
 
     @property
     def is_explicit(self) -> bool:
@@ -176,8 +185,17 @@ class RunFilter:
 
     def address(self, **changes: str) -> str:
         """The query string of this filter with these values instead; an empty one leaves its name out."""
-        wanted = {name: value for name, value in {**self.given, **changes}.items() if value}
-        return f"?{urlencode(wanted)}" if wanted else "?"
+        return _address({**self.given, **changes})
+
+    @property
+    def exact_address(self) -> str:
+        """The query string for what is done or kept later, when a name alone may mean something else."""
+        return _address(self.exact)
+
+
+def _address(values: dict[str, str]) -> str:
+    wanted = {name: value for name, value in values.items() if value}
+    return f"?{urlencode(wanted)}" if wanted else "?"
 
 
 def _all(clauses: Iterator[Clause]) -> Q:

@@ -17,7 +17,7 @@ from django.utils.dateparse import parse_datetime
 
 from runs.admin.json_text import masked
 from runs.admin.run_filters import RunFilter
-from runs.admin.run_scan import newer_than, older_than
+from runs.admin.run_scan import Bound, newer_than, older_than
 from runs.admin.words import duration
 from runs.models import Run
 from runs.services.runs import queue_positions_of
@@ -146,7 +146,16 @@ def _page(shown: Sequence[Run], *, newer: bool, older: bool) -> RunPage:
 
 def place_of(run: Run) -> str:
     """The place of a run in the order of the list, for an address."""
-    return f"{run.created_at.isoformat()}~{run.sequence}"
+    return _place(run.created_at, run.sequence)
+
+
+def place_of_bound(bound: Bound) -> str:
+    """The place up to which was looked, in the same form."""
+    return _place(bound.at, bound.sequence)
+
+
+def _place(at: datetime, sequence: int) -> str:
+    return f"{at.isoformat()}~{sequence}"
 
 
 def parse_place(text: str | None) -> tuple[datetime, int] | None:

@@ -37,6 +37,13 @@ class Literal:
         """As it would be written again, without the negation."""
         return (f"{self.kind}:" if self.kind else "") + self.value
 
+    @property
+    def written(self) -> str:
+        """A term that is read as this one."""
+        escaped = re.sub(r'(["\\])', r"\\\1", self.value)
+        value = f'"{escaped}"' if self.is_quoted else self.value
+        return ("-" if self.is_negated else "") + (f"{self.kind}:" if self.kind else "") + value
+
 
 Clause = tuple[Literal, ...]
 _TERM = re.compile(

@@ -10,7 +10,7 @@ from django.db.models import Q
 from runs.admin.run_query import Clause as Written
 from runs.admin.run_query import NotUnderstood, parse
 from runs.admin.run_scan import NARROWEST
-from runs.admin.run_terms import Known, Pin, Term, tables_of, understand
+from runs.admin.run_terms import Known, Pin, Term, tables_of, understand, with_kind
 
 POSSIBLE = (
     "Possible are: a whole id of a run, thread or worker; the exact name of an assistant, user or kind of error; and "
@@ -72,6 +72,7 @@ class Search:
     """A text that follows the grammar. Raises NotUnderstood if it does not."""
 
     def __init__(self, text: str) -> None:
+        self._text = text
         self._written: Sequence[Written] = parse(text)
 
     @property
@@ -84,6 +85,14 @@ class Search:
     def clauses(self, known: Known) -> list[Clause]:
         """What it means. Raises NotUnderstood for the first term that means nothing."""
         return [Clause(tuple(understand(literal, known) for literal in clause)) for clause in self._written]
+
+    def exact(self, known: Known) -> str:
+        """The same search with the kind of every term, so that it cannot come to mean something else; as it was written
+        if that says it. Raises NotUnderstood."""
+        if all(literal.kind for clause in self._written for literal in clause):
+            return self._text
+        clauses = ([with_kind(literal, known).written for literal in clause] for clause in self._written)
+        return " ".join(" OR ".join(clause) for clause in clauses)
 
 
 def words_of(clauses: Sequence[Clause]) -> str:

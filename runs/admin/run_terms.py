@@ -3,7 +3,7 @@ to it. The fields of the form and the search mean the same by the same kind."""
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -62,9 +62,21 @@ def understand(literal: Literal, known: Known) -> Term:
     return term.negated() if literal.is_negated else term
 
 
+def with_kind(literal: Literal, known: Known) -> Literal:
+    """The term with the kind that it has now: a name alone is of the first table that has it, which may be another one
+    later. Raises NotUnderstood if none has it."""
+    if literal.kind:
+        return literal
+    tables = tables_of(literal)
+    for table in tables:
+        if known.get((table, literal.value)):
+            return replace(literal, kind=table, is_quoted=True)
+    what = "run, thread or worker with this id" if tables is IDS else f"assistant, user or error “{literal.value}”"
+    raise NotUnderstood(f"there is no {what}.")
+
+
 def _affirmed(literal: Literal, known: Known) -> Term:
-    if not literal.kind:
-        return _bare(literal.value, known)
+    literal = with_kind(literal, known)
     if literal.kind.lower().startswith(METADATA):
         return _metadata(literal)
     meaning = KINDS.get(literal.kind.lower())
@@ -84,15 +96,6 @@ IDS = ("run", "thread", "worker")
 NAMED = ("assistant", "owner", "error")
 _NAMES = {"run": "run id", "thread": "thread", "worker": "worker", "assistant": "assistant"}
 _NAMES |= {"owner": "owner", "error": "error type"}
-
-
-def _bare(value: str, known: Known) -> Term:
-    tables = IDS if as_uuid(value) else NAMED
-    for table in tables:
-        if known.get((table, value)):
-            return _existing(table, value, known)
-    what = "run, thread or worker with this id" if tables is IDS else f"assistant, user or error “{value}”"
-    raise NotUnderstood(f"there is no {what}.")
 
 
 def _existing(table: str, value: str, known: Known) -> Term:

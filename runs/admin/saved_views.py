@@ -15,7 +15,8 @@ from django.shortcuts import redirect
 from django.urls import reverse
 from django.views.decorators.http import require_POST
 
-from runs.admin.run_filters import RunFilter
+from runs.admin.run_filters import SEARCH, RunFilter
+from runs.admin.run_query import LONGEST
 from runs.errors import InvalidRequest, RunError
 from runs.models import SavedView
 from runs.services.saved_views import delete_view, rename_view, replace_view, save_view, share_view
@@ -60,7 +61,7 @@ def _shown(view: Any, wanted: RunFilter) -> dict[str, Any]:
         "id": view.pk,
         "name": view.name,
         "link": link,
-        "current": link == wanted.address(),
+        "current": link == wanted.exact_address,
         "shared": view.shared,
         "is_own": view.is_own,
         "by": "" if view.is_own else view.owner.get_username(),
@@ -127,7 +128,9 @@ def _parameters(wanted: RunFilter) -> dict[str, str]:
     """What the list knows and has understood; anything else is nobody's view."""
     if wanted.mistakes:
         raise InvalidRequest(f"This filter is not saved, because it is not understood. {' '.join(wanted.mistakes)}")
-    return wanted.given
+    if len(wanted.exact.get(SEARCH, "")) > LONGEST:
+        raise InvalidRequest("This search is too long to be saved: with the kind of each term it cannot be read again.")
+    return wanted.exact
 
 
 _VERBS: dict[str, Callable[[HttpRequest, RunFilter], str]] = {

@@ -153,7 +153,10 @@ def test_all_that_match_go_in_portions_newest_first(operator: Client, monkeypatc
     spared = make_run(make_thread())
     asked: dict[str, Any] = {"filter": f"?thread={thread.pk}", "reason": "all"}
     count = act(operator, "cancel", page="count", **asked)
-    assert count == {"count": 5, "shown": "5", "more": False, "running": "1", "pending": "4"}
+    assert count == {"count": 5, "shown": "5", "more": False, "running": "1", "pending": "4"} | {
+        "understood": f"The filter: thread = {thread.pk}.",
+        "bound": "",
+    }
     assert LogEntry.objects.count() == 0
 
     portions = [act(operator, "cancel", **asked)]
@@ -165,6 +168,84 @@ def test_all_that_match_go_in_portions_newest_first(operator: Client, monkeypatc
     assert {stored(run).status for run in runs} == {"interrupted"}
     assert (stored(spared).status, stored(late).status) == ("pending", "pending")
     assert LogEntry.objects.count() == 5
+
+
+def test_portions_reach_what_was_counted_while_runs_leave_the_index_that_leads_to_them(
+    operator: Client, monkeypatch: Any
+) -> None:
+    """Each that is cancelled is pending no more: the newest five that are pending would be older ones each time."""
+    monkeypatch.setattr("runs.admin.run_scan.LATEST", 5)
+    monkeypatch.setattr("runs.admin.run_bulk.BATCH", 2)
+    runs = [make_run(make_thread(), "enqueue") for _ in range(20)]
+    asked: dict[str, Any] = {"filter": "?status=pending&strategy=enqueue"}
+    page = operator.get(reverse("admin:runs_run_rows") + asked["filter"]).context["page"]
+    assert [row.run.pk for row in page.rows] == [run.pk for run in runs[:14:-1]]
+    count = act(operator, "cancel", page="count", **asked)
+    assert (count["count"], count["understood"]) == (
+        5,
+        "The filter: status = pending, AND strategy = enqueue. "
+        "Only the newest 5 runs of status = pending are searched.",
+    )
+    after = ""
+    done: list[int] = []
+    while not done or after:
+        answer = act(operator, "cancel", after=after, bound=count["bound"], **asked)
+        done.append(answer["done"])
+        after = answer["next"]
+    assert done == [2, 2, 1]
+    assert {run.pk for run in runs if stored(run).status == "interrupted"} == {run.pk for run in runs[15:]}
+
+
+def test_a_portion_goes_on_behind_what_a_deletion_has_hidden(operator: Client, monkeypatch: Any) -> None:
+    monkeypatch.setattr("runs.admin.run_bulk.BATCH", 2)
+    runs = [finish(running(make_thread())) for _ in range(4)]
+    hidden = [running(make_thread()) for _ in range(2)]
+    for run in hidden:
+        delete_run(thread_id=run.thread_id, run_id=run.pk, actor=system("test"))
+    asked: dict[str, Any] = {"filter": "?strategy=enqueue&age=1h", "reason": "again"}
+    first = act(operator, "retry", **asked)
+    second = act(operator, "retry", after=first["next"], **asked)
+    third = act(operator, "retry", after=second["next"], **asked)
+    assert [(each["done"], each["refused"]) for each in (first, second, third)] == [(0, 0), (2, 0), (2, 0)]
+    assert third["next"] == ""
+    assert set(Run.objects.exclude(retry_of=None).values_list("retry_of", flat=True)) == {run.pk for run in runs}
+
+
+@pytest.mark.parametrize(
+    ("form", "complaint"),
+    [({}, "Count again."), ({"bound": ""}, "Count again."), ({"bound": "x"}, "It is not clear up to where to look.")],
+)
+def test_a_portion_that_does_not_say_up_to_where_was_counted_reaches_nothing(
+    operator: Client, monkeypatch: Any, form: dict[str, str], complaint: str
+) -> None:
+    monkeypatch.setattr("runs.admin.run_scan.LATEST", 2)
+    for _ in range(3):
+        make_run(make_thread(), "enqueue")
+    answer = act(operator, "cancel", status=400, filter="?status=pending&strategy=enqueue", **form)
+    assert answer["detail"].endswith(complaint)
+    assert set(Run.objects.values_list("status", flat=True)) == {"pending"}
+
+
+def test_a_name_alone_is_not_acted_on_and_the_page_says_which_it_means(operator: Client) -> None:
+    """The first run of an assistant that is called like the user would change what the name means."""
+    own = make_run(make_thread(make_actor("hasty")))
+    page = operator.get(reverse("admin:runs_run_rows") + "?q=hasty")
+    assert "Searching for <strong>owner = hasty</strong>." in page.content.decode()
+    exact = page.context["wanted"].exact_address
+    assert exact == "?q=owner%3A%22hasty%22"
+    for link in (f'data-filter="{exact}"', f"export/csv/{exact}", f"export/jsonl/{exact}"):
+        assert link in page.content.decode()
+
+    other = make_run(make_thread())
+    Run.objects.filter(pk=other.pk).update(assistant="hasty")
+    page = operator.get(reverse("admin:runs_run_rows") + "?q=hasty")
+    assert "Searching for <strong>assistant = hasty</strong>." in page.content.decode()
+    for view in ("count", "act"):
+        refused = act(operator, "cancel", page=view, status=400, filter="?q=hasty")["detail"]
+        assert refused.endswith('Say which is meant: assistant:"hasty"')
+    assert act(operator, "cancel", page="count", filter=exact)["understood"] == "The filter: owner = hasty."
+    assert act(operator, "cancel", filter=exact)["done"] == 1
+    assert (stored(own).status, stored(other).status) == ("interrupted", "pending")
 
 
 @pytest.mark.parametrize("verb", VERBS)

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from django.db import connection
@@ -11,6 +12,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from runs.admin.run_actions import Result
 from runs.admin.run_filters import RunFilter
 from runs.models import Run
 from runs.states import RunStatus
@@ -161,6 +163,36 @@ def test_a_page_looks_at_a_bounded_number_of_runs_whatever_is_asked_for(
         assert page.context["wanted"].mistakes == []
         read = sum(read_by(sql) for sql in reading(captured))
         assert read <= 2 * 2 * (EXAMINED + 1) + 10, (query, read)
+
+
+@pytest.mark.usefixtures("many")
+def test_a_portion_of_an_action_looks_at_a_bounded_number_of_runs_whatever_is_asked_for(
+    operator: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a page does: in that order, and up to the place that the count gave."""
+    monkeypatch.setattr("runs.admin.run_scan.LATEST", EXAMINED)
+    monkeypatch.setattr("runs.admin.run_bulk.carry_out", lambda *_, **__: Result(True, ""))
+    for query in (*UNLED, *({"q": text} for text in SEARCHES)):
+        asked = {"filter": f"?{urlencode(query)}"}
+        count = operator.post(reverse("admin:runs_run_count", args=["retry"]), asked).json()
+        with CaptureQueriesContext(connection) as captured:
+            answer = operator.post(reverse("admin:runs_run_act", args=["retry"]), {**asked, "bound": count["bound"]})
+        assert answer.status_code == 200
+        read = sum(read_by(sql) for sql in reading(captured))
+        assert read <= 2 * 2 * (EXAMINED + 1) + 2 * 101, (query, read)
+
+
+@pytest.mark.usefixtures("many")
+def test_a_portion_of_what_one_index_leads_to_reads_it_in_order(operator: Client, monkeypatch: Any) -> None:
+    monkeypatch.setattr("runs.admin.run_bulk.carry_out", lambda *_, **__: Result(True, ""))
+    monkeypatch.setattr("runs.admin.run_bulk.BATCH", 10)  # few of those that match, also in a small table
+    for query in ("status=success", "assistant=assistant+3", "owner=ada", "error=KeyError", "age=1h"):
+        with CaptureQueriesContext(connection) as captured:
+            answer = operator.post(reverse("admin:runs_run_act", args=["retry"]), {"filter": f"?{query}"})
+        assert answer.json()["done"] == 10, query
+        (portion,) = reading(captured)
+        assert read_by(portion) <= 2 * 11, query
+        assert "Sort Key: runs_run" not in plan_of(portion), query
 
 
 @pytest.mark.usefixtures("many")

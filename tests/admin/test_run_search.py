@@ -156,7 +156,26 @@ def test_each_kind_means_the_same_to_the_page_its_words_the_export_and_the_actio
         lines = list(csv.DictReader(io.StringIO(b"".join(_read(file)).decode())))
         assert {names[line["id"]] for line in lines} == expected, text
         in_flight = len(expected & {"waits"})
-        assert act(operator, "cancel", page="count", filter=page["wanted"].address())["count"] == in_flight, text
+        assert act(operator, "cancel", page="count", filter=page["wanted"].exact_address)["count"] == in_flight, text
+
+
+@pytest.mark.parametrize(
+    ("text", "exact"),
+    [
+        ("ada", 'owner:"ada"'),
+        ('-"Ben L."   OR echo status:error', '-owner:"Ben L." OR assistant:"echo" status:error'),
+        ('NOT ada metadata.a:"5"', '-owner:"ada" metadata.a:"5"'),
+        (r'"a\"\\b" reason:"x\\"', r'owner:"a\"\\b" reason:"x\\"'),
+        ("owner:ada   AND  created:>2h", "owner:ada   AND  created:>2h"),
+    ],
+)
+def test_the_exact_search_says_every_kind_and_means_the_same(operator: Client, text: str, exact: str) -> None:
+    for name in ("ada", "Ben L.", 'a"\\b'):
+        make_run(make_thread(make_actor(name)))
+    wanted = operator.get(ROWS, {"q": text}).context["wanted"]
+    again = operator.get(ROWS + wanted.exact_address).context["wanted"]
+    assert wanted.exact["q"] == again.given["q"] == again.exact["q"] == exact
+    assert again.words == wanted.words != ""
 
 
 def _read(answer: Any) -> list[bytes]:

@@ -9,7 +9,7 @@ from django.urls import reverse
 from django.utils.html import escape
 
 from runs.admin.saved_views import PRESETS
-from runs.models import SavedView
+from runs.models import Run, SavedView
 from runs.services.saved_views import MOST_VIEWS
 from tests.support.factories import make_actor, make_run, make_thread
 
@@ -56,6 +56,28 @@ def test_a_view_is_saved_and_offered_and_leads_to_the_same_runs() -> None:
     page = ada.get(LIST + query)
     assert [str(row.run.pk) for row in page.context["page"].rows] == [str(runs[0].pk)]
     assert f'href="{escape(query)}" aria-current="page"' in page.content.decode()
+
+
+def test_a_view_keeps_what_a_name_meant_when_it_was_saved() -> None:
+    ada = colleague("ada")
+    make_actor("hasty")
+    post(ada, "save", name="Hasty's", filter="?q=hasty")
+    assert stored() == [("ada", "Hasty's", "q=owner%3A%22hasty%22", False)]
+    assert [view["current"] for view in ada.get(f"{LIST}?q=hasty").context["views"]] == [True]
+    other = make_run(make_thread())
+    Run.objects.filter(pk=other.pk).update(assistant="hasty")
+    assert [view["current"] for view in ada.get(f"{LIST}?q=hasty").context["views"]] == [False]
+    page = ada.get(f"{LIST}?q=owner%3A%22hasty%22").context
+    assert (page["wanted"].understood, page["page"].rows) == ("owner = hasty", [])
+
+
+def test_a_view_whose_names_cannot_all_be_given_a_kind_is_not_saved() -> None:
+    ada = colleague("ada")
+    make_actor("hasty")
+    search = "hasty reason:" + "x" * 985
+    said = post(ada, "save", name="x", filter=f"?q={search}")
+    assert said.startswith("This search is too long to be saved")
+    assert stored() == []
 
 
 def test_saving_returns_to_the_same_list_with_its_filter() -> None:

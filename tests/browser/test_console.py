@@ -185,6 +185,7 @@ def test_cancel_the_selected_and_all_that_match(console: Page, live: RunningServ
 
     console.click("#all-cancel")
     expect(console.locator("#act [data-count]")).to_have_text("This reaches 4 runs: 1 running, 3 pending.")
+    expect(console.locator("#act [data-understood]")).to_have_text(f"The filter: thread = {scene.thread}.")
     console.check("#act [value=rollback]")
     confirm(console, "cleaning up", words="4 runs")
     close(console, "4 runs cancelled")
@@ -198,12 +199,17 @@ def test_cancel_the_selected_and_all_that_match(console: Page, live: RunningServ
 def test_many_go_in_portions_with_progress_and_a_button_that_stops(
     console: Page, live: RunningServer, api: Any
 ) -> None:
-    """The button is pressed while the first portion of 100 is on its way: that is done, the rest is not asked for."""
+    """The button is pressed while the first portion of 100 is on its way: that is done, the rest is not asked for.
+
+    The portion carries what the count said about up to where to look.
+    """
+    bound = "2000-01-01T00:00:00+00:00~1"
     later: dict[str, Any] = {"input": {"count": 1}, "multitask_strategy": "rollback", "after_seconds": 3600}
     for _ in range(101):
         api.runs.create(None, "steps", **later)
     held: list[Route] = []
     console.route("**/act/cancel/", lambda route: held.append(route))  # noqa: PLW0108 - it is given attributes
+    console.route("**/act/cancel/count/", lambda route: route.fulfill(json={**route.fetch().json(), "bound": bound}))
     console.goto(f"{live.url}/admin/runs/run/?status=pending&strategy=rollback")
     console.click("#all-cancel")
     confirm(console, words="101 runs")
@@ -216,6 +222,7 @@ def test_many_go_in_portions_with_progress_and_a_button_that_stops(
     close(console, "100 runs cancelled")
     expect(console.locator("#tab-pending .console-count")).to_have_text("1")
     assert len(held) == 1
+    assert bound in (held[0].request.post_data or "")
     console.unroute("**/act/cancel/")
     console.click("#all-cancel")
     confirm(console, words="1 run")

@@ -6,7 +6,7 @@
   const form = dialog.querySelector("form");
   const part = (name) => dialog.querySelector(`[data-${name}]`);
   const actions = Object.fromEntries([...document.querySelectorAll("template[data-action]")].map((one) => [one.dataset.action, one]));
-  let target = null; // { action, one: run id | selected: [ids] | filter: query, count }
+  let target = null; // { act, words, runs: [ids] | filter: query, count, bound: up to where all portions look }
   let opener = "";
   let stopped = false;
   let busy = false;
@@ -49,11 +49,14 @@
     part("stop").hidden = part("progress").hidden = true;
     part("result").replaceChildren();
     part("count").textContent = "Counting…";
+    part("understood").textContent = "";
     dialog.showModal();
     form.elements.reason.focus();
     try {
       const found = await post(`${act}/count/`, body());
       target.count = found.count;
+      target.bound = found.bound;
+      part("understood").textContent = found.understood;
       part("count").textContent = found.count
         ? `This reaches ${wordsOf(found.count, found.shown)}${words.dataset.asksHow ? `: ${found.running} running, ${found.pending} pending` : ""}.`
         : "There is nothing that this can be done to: it may have ended meanwhile.";
@@ -77,7 +80,7 @@
     part("stop").hidden = target.filter === undefined;
     try {
       do {
-        const found = await post(`${target.act}/`, body({ how, reason, after }));
+        const found = await post(`${target.act}/`, body({ how, reason, after, bound: target.bound }));
         totals.done += found.done;
         totals.refused += found.refused;
         totals.why.push(...found.why.slice(0, 5 - totals.why.length));

@@ -10,7 +10,7 @@ from runs.actors import Actor
 from runs.errors import WorkerGone
 from runs.locks import lock_run_of_thread, lock_worker
 from runs.models import ClockTimestamp, Worker
-from runs.services.transition import dispatch_next, update_run
+from runs.services.transition import dispatch_next
 
 logger = logging.getLogger(__name__)
 
@@ -48,9 +48,7 @@ def hand_over(run_id: UUID) -> None:
     found = lock_run_of_thread(run_id)
     if found is not None:
         logger.info("run %s reached a drained worker and goes to another one", run_id)
-        first = dispatch_next(found[0])
-        if first is not None:  # no message was lost, so the scheduler need not become more patient
-            update_run(first, dispatches=max(first.dispatches - 1, 1))
+        dispatch_next(found[0])
 
 
 def _lock_living(worker_id: UUID) -> Worker:

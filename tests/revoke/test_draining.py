@@ -78,8 +78,9 @@ def wait_until_all_succeed(runs: list[Run], worker: WorkerProcess) -> None:
 
 def queues_of(worker: WorkerProcess) -> list[object]:
     """What it says that it takes messages from, in a list; an empty one: it does not answer."""
-    inspect = current_app.control.inspect(destination=[worker.name], limit=1, timeout=2.0)
-    return list((inspect.active_queues() or {}).values())
+    with current_app.connection_for_write() as connection:  # of its own: a test ends those that are kept
+        inspect = current_app.control.inspect(destination=[worker.name], limit=1, timeout=2.0, connection=connection)
+        return list((inspect.active_queues() or {}).values())
 
 
 @POOLS

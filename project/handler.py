@@ -1,6 +1,7 @@
 """How a request gets from the event loop to its view: in one step, when it is its turn."""
 
 import re
+from contextlib import nullcontext
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -44,9 +45,8 @@ class OneThreadHandler(ASGIHandler):
 
     async def get_response_async(self, request: HttpRequest) -> HttpResponseBase:
         """Answer in the thread of this request."""
-        if self._turns is None or AT_ONCE.fullmatch(request.path):
-            return await sync_to_async(self.get_response, thread_sensitive=True)(request)
-        async with self._turns.one():
+        turns = None if AT_ONCE.fullmatch(request.path) else self._turns
+        async with nullcontext() if turns is None else turns.one():
             return await sync_to_async(self._get_response_in_turn, thread_sensitive=True)(request)
 
     async def send_response(self, response: HttpResponseBase, send: Any) -> None:

@@ -3,8 +3,11 @@
 from functools import partial
 
 import pytest
+from django.db import connection, transaction
 
+from runs.conf import runs_settings
 from runs.errors import WorkerDraining, WorkerGone
+from runs.locks import lock_worker
 from runs.models import Run
 from runs.services.draining import drain_worker, hand_over, resume_worker
 from runs.services.workers import Renewal, bury_worker, renew_worker
@@ -109,3 +112,11 @@ def test_a_drain_that_waited_behind_a_burial_is_refused() -> None:
     assert isinstance(late.outcome(), WorkerGone)
     worker.refresh_from_db()
     assert worker.draining_at is None
+
+
+def test_who_stands_still_in_a_drain_loses_its_lock_before_the_worker_has_missed_two_renewals() -> None:
+    worker = make_worker()
+    with transaction.atomic(), connection.cursor() as cursor:
+        lock_worker(worker.pk)
+        cursor.execute("SHOW idle_in_transaction_session_timeout")
+        assert cursor.fetchone() == (f"{runs_settings().RENEW_SECONDS:g}s",)

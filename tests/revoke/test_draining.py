@@ -133,6 +133,7 @@ def test_handed_over_at_once_a_run_comes_back_again_and_again(pool: str, workers
     gate = Gate()
     run = gate.make()
     wait_until(lambda: stored(run).dispatches > 20, "the run to go round in circles")
+    assert (stored(run).status, stored(run).attempt) == (RunStatus.PENDING, 0)
 
 
 def test_a_drained_worker_that_loses_the_broker_takes_nothing_afterwards(workers: ExitStack) -> None:

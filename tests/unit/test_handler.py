@@ -64,11 +64,16 @@ def make_handler(views: Views, connections: int | None = 2) -> OneThreadHandler:
     return made
 
 
+async def let_the_loop_run() -> None:
+    """Everything has its turn that only waits for the loop: a request that may begin reaches its thread."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
 async def begin(made: OneThreadHandler, views: Views, *paths: str) -> "list[asyncio.Task[int]]":
     """Ask for all of them; returns when whatever may begin has begun."""
     asked = [asyncio.create_task(ask(made, path)) for path in paths]
-    for _ in range(20):
-        await asyncio.sleep(0)
+    await let_the_loop_run()
     await until(views, 2)
     return asked
 
@@ -117,8 +122,10 @@ def test_who_leaves_does_not_take_the_turn_of_a_view_that_goes_on(views: Views) 
         first, second, third = await begin(made, views, "/threads/1", "/threads/2", "/threads/3")
         first.cancel()
         await asyncio.wait({first})
-        for _ in range(20):  # a turn that was given back would be taken now
-            await asyncio.sleep(0)
+        await let_the_loop_run()
+        assert made._turns is not None
+        assert made._turns._free.locked()
+        assert sorted(views.begun) == ["/threads/1", "/threads/2"]
         views.go_on.set()
         return list(await asyncio.gather(second, third))
 
@@ -173,9 +180,12 @@ def test_who_waits_for_something_else_lets_others_begin(views: Views) -> None:
     assert asyncio.run(run()) == [200] * 6
 
 
+@pytest.mark.parametrize("connections", [None, 2])
 @pytest.mark.parametrize(("answer", "kept"), [(HttpResponse(), True), (StreamingHttpResponse(), False)])
-def test_a_stream_does_not_keep_what_only_its_view_has_asked(answer: HttpResponseBase, kept: bool) -> None:
-    made = OneThreadHandler(2)
+def test_a_stream_does_not_keep_what_only_its_view_has_asked(
+    answer: HttpResponseBase, kept: bool, connections: int | None
+) -> None:
+    made = OneThreadHandler(connections)
     made.get_response = lambda request: answer  # type: ignore[method-assign]
     request = RequestFactory().get("/threads", headers={"X-Long": "x" * 1000})
     request.user = AnonymousUser()

@@ -19,7 +19,14 @@ from runs.admin.run_filters import SEARCH, RunFilter
 from runs.admin.run_query import LONGEST
 from runs.errors import InvalidRequest, RunError
 from runs.models import SavedView
-from runs.services.saved_views import delete_view, rename_view, replace_view, save_view, share_view
+from runs.services.saved_views import (
+    delete_view,
+    rename_view,
+    replace_view,
+    save_view,
+    share_view,
+    withdraw_view,
+)
 
 SHARE = "runs.share_savedview"
 MOST_SHOWN = 150
@@ -38,6 +45,7 @@ def offered(request: HttpRequest, wanted: RunFilter) -> dict[str, Any]:
         "presets": [_preset(*each, wanted) for each in PRESETS],
         "views": saved,
         "own_views": [view for view in saved if view["is_own"]],
+        "others_views": [view for view in saved if not view["is_own"]],
         "may_share": request.user.has_perm(SHARE),
         "longest_name": SavedView.LONGEST_NAME,
     }
@@ -114,6 +122,13 @@ def _unshare(request: HttpRequest, wanted: RunFilter) -> str:
     return f"The view “{view.name}” is yours alone again."
 
 
+def _withdraw(request: HttpRequest, wanted: RunFilter) -> str:
+    if not request.user.has_perm(SHARE):
+        raise PermissionDenied
+    view = withdraw_view(view_id=_chosen(request)["view_id"])
+    return f"The view “{view.name}” is shown to {view.owner.get_username()} alone."
+
+
 def _delete(request: HttpRequest, wanted: RunFilter) -> str:
     return f"The view “{delete_view(**_chosen(request)).name}” is deleted."
 
@@ -139,5 +154,6 @@ _VERBS: dict[str, Callable[[HttpRequest, RunFilter], str]] = {
     "replace": _replace,
     "share": _share,
     "unshare": _unshare,
+    "withdraw": _withdraw,
     "delete": _delete,
 }

@@ -57,6 +57,15 @@ def share_view(*, owner: Any, view_id: int, shared: bool, may_share: bool) -> Sa
 
 
 @transaction.atomic
+def withdraw_view(*, view_id: int) -> SavedView:
+    """Offer a shared view to nobody but its owner again; for whoever may share, whosesoever it is. Raises NotFound."""
+    shared = SavedView.objects.filter(pk=view_id, shared=True).select_related("owner").first()
+    if shared is None:
+        raise NotFound("There is no such shared view. It may have been taken back meanwhile.")
+    return _store(_own(shared.owner, view_id), shared=False)
+
+
+@transaction.atomic
 def delete_view(*, owner: Any, view_id: int) -> SavedView:
     """Forget an own view. Raises NotFound if there is none."""
     view = _own(owner, view_id)

@@ -185,6 +185,22 @@ def test_who_may_no_longer_share_may_only_stop_sharing() -> None:
     assert stored() == [("ada", "for all", "age=1d", False)]
 
 
+def test_who_may_share_takes_back_what_others_share() -> None:
+    ada, eve, viewer = colleague("ada", "share_savedview"), colleague("eve", "share_savedview"), colleague("bob")
+    post(eve, "save", name="Everything", filter="?q=status:active", shared="1")
+    post(eve, "save", name="Mine", filter="?q=status:error")
+    shared, own = SavedView.objects.order_by("pk")
+    assert "Views that others share" in ada.get(LIST).content.decode()
+    assert "Views that others share" not in viewer.get(LIST).content.decode()
+    post(viewer, "withdraw", view=shared.pk, status=403)
+    assert offered(viewer) == [("Everything", "?q=status%3Aactive", "eve")]
+    assert post(ada, "withdraw", view=shared.pk) == "The view “Everything” is shown to eve alone."
+    assert (offered(ada), offered(viewer)) == ([], [])
+    for view in (shared, own):
+        assert "no such shared view" in post(ada, "withdraw", view=view.pk)
+    assert [view[1] for view in offered(eve)] == ["?q=status%3Aactive", "?q=status%3Aerror"]
+
+
 def test_views_of_those_who_cannot_log_in_any_more_are_not_offered() -> None:
     ada, eve = colleague("ada", "share_savedview"), colleague("eve")
     post(ada, "save", name="for all", filter="?age=1h", shared="on")

@@ -55,7 +55,7 @@ test-rabbitmq: $(DEV) ## RabbitMQ as the broker; needs it installed (RABBITMQ_SE
 test-streams: $(DEV) ## every round of the live streams
 	@RUNYARD_TEST_SCALE=1 $(PY) -m pytest --timeout=900 tests/streaming $(ARGS)
 
-bench: $(DEV) ## Runyard beside LangGraph's own server and Aegra, about an hour (ARGS="--trial", "--servers runyard langgraph")
+bench: $(DEV) ## Runyard beside the others, growth and budget: one report, about an hour (ARGS="--trial"); see bench/README.md
 	@$(PY) -m bench.compare $(ARGS)
 
 bench-side-by-side: $(DEV) ## every difference between LangGraph's own server and this one that the docs do not explain

@@ -5,6 +5,7 @@ import time
 from typing import Any
 
 import psycopg
+from django.utils.functional import cached_property
 
 #: After this long without a word from the server it may have gone without one.
 QUIET_SECONDS = 5.0
@@ -27,8 +28,13 @@ class PooledConnection(psycopg.Connection[Any]):
     def execute(self, query: Any, *args: Any, **kwargs: Any) -> "psycopg.Cursor[Any]":
         """Execute the query, except the empty one (`ConnectionPool.check_connection`) of a connection that lives."""
         if query == "" and self._is_alive():
-            return self.cursor()
+            return self._untouched
         return super().execute(query, *args, **kwargs)
+
+    @cached_property
+    def _untouched(self) -> "psycopg.Cursor[Any]":
+        """The answer to every check, from which the pool reads nothing."""
+        return self.cursor()
 
     def _is_alive(self) -> bool:
         if self.closed or time.monotonic() - self._heard_at > QUIET_SECONDS:

@@ -38,14 +38,14 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "runs.api.request_id.RequestIdMiddleware",
-    "corsheaders.middleware.CorsMiddleware",
+    "project.middleware.Cors",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "django.contrib.messages.middleware.MessageMiddleware",
+    "project.middleware.Messages",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "runs.admin.policy.ConsolePolicy",
 ]

@@ -9,6 +9,7 @@ from runs.api.metrics import metrics
 from runs.api.playground import playground
 
 urlpatterns = [
+    path("", include("runs.api.urls")),
     path("admin", RedirectView.as_view(pattern_name="admin:index"), name="admin-redirect"),
     path("admin/", admin.site.urls),
     path("metrics", metrics, name="metrics"),
@@ -16,7 +17,6 @@ urlpatterns = [
     path("openapi.json", SpectacularJSONAPIView.as_view(), name="openapi"),
     path("docs", SpectacularSwaggerView.as_view(url_name="openapi"), name="docs"),
     path("redoc", SpectacularRedocView.as_view(url_name="openapi"), name="redoc"),
-    path("", include("runs.api.urls")),
 ]
 handler404 = "runs.api.errors.not_found"
 handler500 = "runs.api.errors.server_error"

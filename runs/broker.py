@@ -4,18 +4,23 @@ Celery's own pool would not do: its connections wait as long as a consumer may, 
 """
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Hashable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from typing import Any
 from zlib import crc32
 
+import redis
 from celery import current_app
 from celery.app.control import Control
 from kombu import Connection, Producer
+from kombu.exceptions import OperationalError
 from kombu.pools import ProducerPool
+from kombu.transport.redis import Channel
 
+from runs.broker_messages import Message, Template, are_left_alone, commands_in, template_of
 from runs.conf import runs_settings
+from runs.redis_lines import Lines, can_be_made_like
 
 POOL_SIZE = 10
 #: How AMQP says that there is no such queue.
@@ -23,10 +28,43 @@ NOT_FOUND = "404"
 
 
 class _OnceProducer(Producer):
-    """Broadcasts ask for endless retries; here a message is sent once or not at all."""
+    """Broadcasts ask for endless retries; here a message is sent once or not at all.
+
+    What kombu does again for each message, and takes longer for than for the message, is done once a connection.
+    """
 
     def publish(self, *args: Any, **options: Any) -> Any:
         return super().publish(*args, **{**options, "retry": False})
+
+    def maybe_declare(self, entity: Any, *args: Any, **options: Any) -> Any:
+        """What has been declared is not copied, as kombu does before it looks."""
+        connection: Any = self.connection
+        if connection and entity and entity.can_cache_declaration and hash(entity) in connection.declared_entities:
+            return False
+        return super().maybe_declare(entity, *args, **options)
+
+
+def keep_clients() -> None:
+    """Have channels to Redis keep their clients, in this process.
+
+    kombu 5.7 makes a client of redis-py for whatever a channel sends, a message or an acknowledgement. It has no state
+    besides the channel's pool of connections, and making it costs as much as sending.
+    """
+    channel: Any = Channel
+    create = channel._create_client
+    if hasattr(create, "is_kept"):
+        return
+
+    def create_once(self: Any, asynchronous: bool = False) -> Any:
+        if asynchronous:  # kombu keeps that one itself
+            return create(self, asynchronous)
+        kept = vars(self).get("_kept_client")
+        if kept is None or kept.connection_pool is not self.pool:  # a channel that reconnects has a new pool
+            kept = self._kept_client = create(self)
+        return kept
+
+    create_once.is_kept = True  # type: ignore[attr-defined]
+    channel._create_client = create_once
 
 
 def queue_of(owner_id: Any) -> str:
@@ -46,6 +84,15 @@ def unserved_queues() -> list[str]:
     return sorted(set(queue_names()) - set(current_app.amqp.queues))
 
 
+class _Producers(ProducerPool):
+    """Those of one connection to the broker; and beside them, if that is Redis, what is known from using them."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.lines = Lines(POOL_SIZE)
+        self.templates: dict[Hashable, Template | None] = {}
+
+
 class _Announcer:
     """Announces a message under the name that workers will show it by: Celery's announcement has the task's own."""
 
@@ -57,14 +104,56 @@ class _Announcer:
         _dispatcher().publish(kind, {**fields, "name": self._shown_as}, producer, **options)
 
 
-def send_task(name: str, *, shown_as: str, **options: Any) -> None:
+def send_task(name: str, *, task_id: str, args: Sequence[str], shown_as: str, **options: Any) -> None:
     """Send the task's message within about RUNS["PUBLISH_TIMEOUT_SECONDS"], or raise.
 
-    `shown_as` is what Flower, `celery inspect` and the workers' own log lines call it.
+    The message and its announcement leave together, where the broker can do that. `shown_as` is what Flower,
+    `celery inspect` and the workers' own log lines call it.
     """
-    options |= {"shadow": shown_as, "event_dispatcher": _Announcer(shown_as)}
-    with _producers().acquire(block=True, timeout=runs_settings().PUBLISH_TIMEOUT_SECONDS) as producer:
-        current_app.send_task(name, producer=producer, retry=False, ignore_result=True, **options)
+    reprs = {key: options.pop(key, "") for key in ("argsrepr", "kwargsrepr")}
+    message, kind, producers = Message(task_id, args, shown_as, **reprs), (name, repr(options)), _producers()
+    template = producers.templates.get(kind) if are_left_alone() else None
+    if template is None or not _is_filled_in(producers, template, message):
+        _send_as_celery(producers, name, message, kind, options)
+
+
+def _is_filled_in(producers: _Producers, template: Template, message: Message) -> bool:
+    """Whether it was sent over a connection that is open; whatever goes wrong then, it is not tried again."""
+    try:
+        return producers.lines.send(template.filled(message)) is not None
+    except redis.RedisError as error:
+        producers.templates.clear()  # whoever answers next may not know the queues
+        raise OperationalError(str(error)) from error
+
+
+def _send_as_celery(
+    producers: _Producers, name: str, message: Message, kind: Hashable, options: dict[str, Any]
+) -> None:
+    """Celery knows how; what it does for Redis is kept, for the next message of this kind."""
+    announcer = _Announcer(message.shown_as)
+    with producers.acquire(block=True, timeout=runs_settings().PUBLISH_TIMEOUT_SECONDS) as producer:
+        with producer.batch() as batch:  # type: ignore[attr-defined] # kombu 5.7's; its stubs are older
+            current_app.send_task(
+                name,
+                producer=producer,
+                retry=False,
+                ignore_result=True,
+                event_dispatcher=announcer,
+                **message.as_celery_has_it,
+                **options,
+            )
+            commands = commands_in(batch.state.session)
+        if commands and kind not in producers.templates:
+            producers.templates[kind] = template_of(commands, message)
+        if producers.templates.get(kind) is not None:
+            _open_line(producers.lines, batch.state.session.channel.pool)
+
+
+def _open_line(lines: Lines, like: redis.ConnectionPool) -> None:
+    """For the next message; kombu has other ways to connect, too."""
+    if not lines.is_full and can_be_made_like(like):
+        with suppress(redis.RedisError):  # this message was sent; the next may find a broker that is away
+            lines.open(like)
 
 
 def broadcast(command: str, arguments: dict[str, Any]) -> None:
@@ -107,17 +196,19 @@ def _control() -> Iterator[tuple[Any, Connection]]:
         yield control, connection
 
 
-def _producers() -> ProducerPool:
-    return _pool(current_app.conf.broker_write_url, runs_settings().PUBLISH_TIMEOUT_SECONDS)
+def _producers() -> _Producers:
+    return _pool(runs_settings().PUBLISH_TIMEOUT_SECONDS)
 
 
 @lru_cache(maxsize=1)
-def _pool(url: str, seconds: float) -> ProducerPool:
+def _pool(seconds: float) -> _Producers:
+    keep_clients()
+    url = current_app.conf.broker_write_url
     options: dict[str, Any] = {"max_retries": 0}
     if url.startswith(("redis", "valkey")):
         options |= {"socket_timeout": seconds, "socket_connect_timeout": seconds, "retry_on_timeout": False}
     connection = current_app.connection_for_write(url, connect_timeout=seconds, transport_options=options)
-    return ProducerPool(connection.Pool(limit=POOL_SIZE), limit=POOL_SIZE, Producer=_OnceProducer)
+    return _Producers(connection.Pool(limit=POOL_SIZE), limit=POOL_SIZE, Producer=_OnceProducer)
 
 
 @lru_cache(maxsize=1)

@@ -54,6 +54,8 @@ class RunsSettings:
     REDISPATCH_MAX_SECONDS: float = 600.0
     #: After so long in the middle of a transaction without a word, a process loses its session and with it its locks.
     TRANSACTION_IDLE_SECONDS: float = 15.0
+    #: Whether sessions keep the plans of what every run needs (PREPARE). Behind a pooler they do not, by themselves.
+    PREPARED_STATEMENTS: bool = True
     #: Pause between two sweeps of the scheduler.
     SWEEP_SECONDS: float = 1.0
     #: How long a run that is to be cancelled on disconnect may be without anybody who watches it.

@@ -1,7 +1,6 @@
 """JSON that PostgreSQL can hold: what cannot be stored is refused with the place where it is."""
 
 import math
-from collections.abc import Iterator
 from typing import Any
 
 from runs.errors import InvalidJSON
@@ -21,24 +20,25 @@ def check_storable(value: Any, place: str = "$") -> None:
         item, where, depth = stack.pop()
         if depth > MAX_DEPTH:
             raise InvalidJSON(f"{place}: nested deeper than {MAX_DEPTH} levels")
-        _check_scalar(item, where)
-        stack.extend((child, at, depth + 1) for child, at in _children(item, where))
+        if isinstance(item, dict):
+            for key, child in item.items():
+                _check_key(key, where)
+                if child is not None or depth == MAX_DEPTH:  # null is most of what a run is accepted with
+                    stack.append((child, f"{where}.{key}", depth + 1))
+        elif isinstance(item, list | tuple):
+            stack.extend((child, f"{where}[{index}]", depth + 1) for index, child in enumerate(item))
+        else:
+            _check_scalar(item, where)
 
 
-def _children(item: Any, where: str) -> Iterator[tuple[Any, str]]:
-    if isinstance(item, dict):
-        for key, child in item.items():
-            if not isinstance(key, str):
-                raise InvalidJSON(f"{where}: object keys must be text, not {type(key).__name__}")
-            _check_text(key, f"{where} (key)")
-            yield child, f"{where}.{key}"
-    elif isinstance(item, list | tuple):
-        for index, child in enumerate(item):
-            yield child, f"{where}[{index}]"
+def _check_key(key: Any, where: str) -> None:
+    if not isinstance(key, str):
+        raise InvalidJSON(f"{where}: object keys must be text, not {type(key).__name__}")
+    _check_text(key, where, " (key)")
 
 
 def _check_scalar(item: Any, where: str) -> None:
-    if item is None or isinstance(item, bool | dict | list | tuple):
+    if item is None or isinstance(item, bool):
         return
     if isinstance(item, str):
         _check_text(item, where)
@@ -52,8 +52,8 @@ def _check_scalar(item: Any, where: str) -> None:
         raise InvalidJSON(f"{where}: {type(item).__name__} is not a JSON value")
 
 
-def _check_text(text: str, where: str) -> None:
+def _check_text(text: str, where: str, what: str = "") -> None:
     if "\x00" in text:
-        raise InvalidJSON(f"{where}: text must not contain the NUL character (\\u0000)")
+        raise InvalidJSON(f"{where}{what}: text must not contain the NUL character (\\u0000)")
     if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
-        raise InvalidJSON(f"{where}: text must not contain half of a surrogate pair")
+        raise InvalidJSON(f"{where}{what}: text must not contain half of a surrogate pair")

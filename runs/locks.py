@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
@@ -23,7 +23,8 @@ from runs import metrics
 from runs.conf import runs_settings
 from runs.errors import AssistantNotFound, Fenced, ThreadNotFound, WorkerNotFound
 from runs.models import Assistant, ClockTimestamp, IdempotencyKey, Run, Thread, Worker
-from runs.statements import Row, Select, Statement, execute
+from runs.prepared import steady
+from runs.statements import Row, Select, Statement, execute, insert
 from runs.states import IN_FLIGHT, RunStatus
 
 #: Columns that can be large and that no decision needs.
@@ -31,20 +32,22 @@ _LARGE = ("kwargs", "metadata", "usage", "error", "first_message", "last_message
 
 THREAD_LOCK = FOR_UPDATE = "FOR NO KEY UPDATE"
 _THREAD = Select(Thread, "WHERE id = %s")
-_THREAD_SHOWN = Select(Thread, "WHERE id = %s AND deleted_at IS NULL")
-#: IS TRUE, or the planner would walk the threads of an owner of whom its statistics say that he has none.
-_THREAD_OWNED = Select(Thread, "WHERE id = %s AND deleted_at IS NULL AND (owner_id = %s) IS TRUE")
+#: IS TRUE, or the planner would walk the threads of an owner of whom its statistics say that he has none, or, while
+#: threads are few, all that are shown.
+_SHOWN = "(deleted_at IS NULL) IS TRUE"
+_THREAD_SHOWN = Select(Thread, f"WHERE id = %s AND {_SHOWN}")
+_THREAD_OWNED = Select(Thread, f"WHERE id = %s AND {_SHOWN} AND (owner_id = %s) IS TRUE")
 _OF_RUN = "(SELECT thread_id FROM runs_run WHERE id = %s)"
 _UNSETTLED = f"(status IN ({', '.join(repr(str(status)) for status in sorted(IN_FLIGHT))}) OR leased)"
 _UNSETTLED_OF = Select(Run, f"WHERE thread_id = %s AND {_UNSETTLED} ORDER BY sequence", without=_LARGE)
 _UNSETTLED_BESIDE = Select(Run, f"WHERE thread_id = {_OF_RUN} AND {_UNSETTLED} ORDER BY sequence", without=_LARGE)
 _THREAD_OF_RUN = Select(Thread, f"WHERE id = {_OF_RUN}")
-_THREAD_OF_RUN_SHOWN = Select(Thread, f"WHERE id = {_OF_RUN} AND deleted_at IS NULL")
+_THREAD_OF_RUN_SHOWN = Select(Thread, f"WHERE id = {_OF_RUN} AND {_SHOWN}")
 #: By its key alone: asked for a status, too, the planner would look through all that are running.
 _RUN = Select(Run, "WHERE id = %s")
 CLAIM_LOCK = "FOR KEY SHARE"
-_CLAIMANT = Select(Worker, f"WHERE id = %s AND buried_at IS NULL {CLAIM_LOCK}", only=("id", "draining_at"))
-_CLOCK = Statement("SELECT clock_timestamp()")
+_CLAIMANT = Select(Worker, f"WHERE id = %s AND (buried_at IS NULL) IS TRUE {CLAIM_LOCK}", only=("id", "draining_at"))
+_CLOCK = Statement("SELECT clock_timestamp()", kept=True)
 
 #: How long those who serve many threads wait for the lock of one.
 LOCK_WAIT_SECONDS = 1.0
@@ -81,6 +84,8 @@ class LockedThread:
     now: datetime
     #: Runs in flight or leased, by sequence.
     runs: list[Run]
+    #: What was asked for beside the lock, and read after it was granted.
+    beside: list[list[Row]] = field(default_factory=list)
 
     @property
     def in_flight(self) -> list[Run]:
@@ -122,15 +127,30 @@ def lock_thread(thread_id: UUID, *, owner: Any = None, deleted: bool = False) ->
     return locked
 
 
-def _take(thread: Statement, runs: Statement, *, manner: str = "") -> LockedThread | None:
+def lock_or_insert_thread(thread: Thread) -> LockedThread:
+    """Insert the thread unless its id is taken, then lock what has this id as its owner; may raise ThreadNotFound.
+
+    Of two callers who insert the same id the second waits for the first.
+    """
+    lock = _THREAD_OWNED(thread.pk, thread.owner_id)
+    locked = _take(lock, _UNSETTLED_OF(thread.pk), first=[insert(thread, if_free=True)])
+    if locked is None:
+        raise ThreadNotFound
+    return locked
+
+
+def _take(
+    thread: Statement, runs: Statement, *beside: Statement, manner: str = "", first: Sequence[Statement] = ()
+) -> LockedThread | None:
     """Bound the transaction, lock, and read: in one round trip, each after the other."""
     if not connection.in_atomic_block:
         raise TransactionManagementError("A lock lasts as long as its transaction, and there is none.")
-    lock = Statement(f"{thread.sql} {THREAD_LOCK} {manner}", thread.values)
+    lock = thread._replace(sql=f"{thread.sql} {THREAD_LOCK} {manner}")
     with _measured():
-        _, threads, unsettled, [(now,)] = execute(_bounds(), lock, runs, _CLOCK)
+        results = execute(_bounds(), *first, lock, runs, _CLOCK, *beside)
+    threads, unsettled, [(now,)], *others = results[1 + len(first) :]
     found = _THREAD.load(threads)
-    return LockedThread(thread=found[0], now=now, runs=_UNSETTLED_OF.load(unsettled)) if found else None
+    return LockedThread(found[0], now, _UNSETTLED_OF.load(unsettled), others) if found else None
 
 
 @contextmanager
@@ -151,10 +171,10 @@ def try_lock_thread(thread_id: UUID) -> LockedThread | None:
     return _take(_THREAD(thread_id), _UNSETTLED_OF(thread_id), manner="SKIP LOCKED")
 
 
-def lock_run_of_thread(run_id: UUID, *, deleted: bool = True) -> tuple[LockedThread, Run] | None:
+def lock_run_of_thread(run_id: UUID, *beside: Statement, deleted: bool = True) -> tuple[LockedThread, Run] | None:
     """Lock the thread of a run and return it with the run as it is under the lock; None if there is no such run."""
     thread = _THREAD_OF_RUN if deleted else _THREAD_OF_RUN_SHOWN
-    locked = _take(thread(run_id), _UNSETTLED_BESIDE(run_id))
+    locked = _take(thread(run_id), _UNSETTLED_BESIDE(run_id), *beside)
     if locked is None:
         return None
     run = locked.find(run_id) or Run.objects.filter(pk=run_id).first()
@@ -168,7 +188,18 @@ def lock_attempt(run_id: UUID, attempt: int) -> Run:
     a rollback, would re-check only its own table and let a late checkpoint undo the rollback. If the head will move,
     the thread must have been locked before.
     """
-    (rows,) = execute(Statement(f"{_RUN(run_id).sql} {FOR_UPDATE}", [run_id]))
+    (rows,) = execute(attempts_row(run_id))
+    return load_attempt(rows, attempt)
+
+
+def attempts_row(run_id: UUID) -> Statement:
+    """The lock of the fence, for who sends it behind that of the thread; `load_attempt` is the other half."""
+    row = _RUN(run_id)
+    return row._replace(sql=f"{row.sql} {FOR_UPDATE}")
+
+
+def load_attempt(rows: Sequence[Row], attempt: int) -> Run:
+    """The run that `attempts_row` has locked, if this attempt is the one that executes; else raise Fenced."""
     run = next(iter(_RUN.load(rows)), None)
     if run is None or run.attempt != attempt or run.status != RunStatus.RUNNING:
         raise Fenced
@@ -192,21 +223,23 @@ def lock_dispatched_runs(until: datetime, limit: int) -> list[UUID]:
 
 def try_lock_keys(*run_ids: UUID) -> QuerySet[IdempotencyKey] | None:
     """Lock the idempotency keys of these runs; None if somebody else holds one. Before the thread, as a create does."""
-    keys = IdempotencyKey.objects.filter(run__in=run_ids)
+    keys = IdempotencyKey.objects.filter(run__in=run_ids).order_by("pk")
     locked = _locked_keys(keys)
     return IdempotencyKey.objects.filter(pk__in=locked) if len(locked) == keys.count() else None
 
 
 def lock_old_keys(created_before: Any, limit: int) -> QuerySet[IdempotencyKey]:
-    """Lock keys of that age, leaving out those that somebody else holds."""
-    return IdempotencyKey.objects.filter(
-        pk__in=_locked_keys(IdempotencyKey.objects.filter(created_at__lt=created_before), limit)
-    )
+    """Lock keys of that age, leaving out those that somebody else holds.
+
+    The oldest first: in any other order the planner might look through all that are remembered.
+    """
+    old = IdempotencyKey.objects.filter(created_at__lt=created_before).order_by("created_at")
+    return IdempotencyKey.objects.filter(pk__in=_locked_keys(old, limit))
 
 
 def _locked_keys(keys: QuerySet[IdempotencyKey], limit: int | None = None) -> list[int]:
     bound_transaction()
-    locked = keys.select_for_update(skip_locked=True, of=("self",)).order_by("pk")
+    locked = keys.select_for_update(skip_locked=True, of=("self",))
     return list(locked.values_list("pk", flat=True)[:limit])
 
 
@@ -275,9 +308,7 @@ def _bounds(*, idle_seconds: float | None = None) -> Statement:
     bounds = {"idle_in_transaction_session_timeout": idle}
     if (wait := _bounded.get()) is not None:
         bounds["lock_timeout"] = wait
-    calls = ", ".join(["set_config(%s, %s, true)"] * len(bounds))
-    values = [part for name, seconds in bounds.items() for part in (name, f"{seconds * 1000:.0f}ms")]
-    return Statement(f"SELECT {calls}", values)
+    return steady({name: f"{seconds * 1000:.0f}ms" for name, seconds in bounds.items()})
 
 
 def clock() -> datetime:

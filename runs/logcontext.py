@@ -19,14 +19,19 @@ _context: ContextVar[dict[str, Any] | None] = ContextVar("runs_log_context", def
 _process: dict[str, Any] = {}
 
 
-@contextmanager
-def log_context(**known: Any) -> Iterator[None]:
+class LogContext:
     """Lines of the block, and of all that it starts, say this; and what `bind` adds."""
-    token = _context.set(known)
-    try:
-        yield
-    finally:
-        _context.reset(token)
+
+    __slots__ = ("_known", "_token")
+
+    def __init__(self, **known: Any) -> None:
+        self._known = known
+
+    def __enter__(self) -> None:
+        self._token = _context.set(self._known)
+
+    def __exit__(self, *_: object) -> None:
+        _context.reset(self._token)
 
 
 def bind(**known: Any) -> None:

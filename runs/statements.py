@@ -6,42 +6,41 @@ Each statement still sees what was committed when it began, so one that follows 
 has left (PostgreSQL 18, 13.2.1 and 54.2.2.1). Needs client-side binding, Django's default: `manage.py check` says so.
 """
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from functools import lru_cache
+from types import NoneType
 from typing import Any, Generic, TypeVar
+from uuid import UUID
 
 from django.db import connection
-from django.db.models import AutoField, Field, Model
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import Field, JSONField, Model
+from django.db.models.base import ModelState
 from django.db.models.expressions import DatabaseDefault
+from django.db.models.signals import post_init, pre_init
+from django.db.transaction import get_connection
+from django.utils.functional import cached_property
 
-SEPARATOR = ";\n"
+from runs.batches import SEPARATOR, Row, execute
+from runs.prepared import Statement
+
+__all__ = ["SEPARATOR", "M", "Row", "Select", "Statement", "execute", "insert", "pipelined", "update"]
+
+_AS_THEY_ARE = frozenset({bool, int, float, str, UUID, datetime, NoneType})
 M = TypeVar("M", bound=Model)
-Row = tuple[Any, ...]
 
 
-@dataclass(frozen=True)
-class Statement:
-    """SQL and what its `%s` stand for."""
+@contextmanager
+def pipelined() -> Iterator[None]:
+    """In this block psycopg's own statements, bound on the server's side, do not wait for one another's answers.
 
-    sql: str
-    values: Sequence[Any] = ()
-
-
-def execute(*statements: Statement) -> list[list[Row]]:
-    """Execute the statements in this order, in one round trip, and return the rows of each."""
-    with connection.cursor() as cursor:
-        values = [value for one in statements for value in one.values]
-        cursor.execute(SEPARATOR.join(one.sql for one in statements), values)
-        results = [_rows(cursor)]
-        while cursor.nextset():
-            results.append(_rows(cursor))
-    return results
-
-
-def _rows(cursor: Any) -> list[Row]:
-    """None of a statement that returns none; asking psycopg for its `description` would cost more than the rows."""
-    return cursor.fetchall() if cursor.pgresult.ntuples else []
+    For what others execute statement by statement. A refusal comes at the end of the block.
+    """
+    connection.ensure_connection()
+    with connection.wrap_database_errors, connection.connection.pipeline():
+        yield
 
 
 class Select(Generic[M]):
@@ -50,14 +49,35 @@ class Select(Generic[M]):
     def __init__(self, model: type[M], rest: str, *, only: Collection[str] = (), without: Collection[str] = ()) -> None:
         self._model, self._rest, self._only, self._without = model, rest, only, without
 
+    # What is kept is kept by Django's cached_property: Python 3.11's takes a lock, which a child may inherit taken.
+
     def __call__(self, *values: Any) -> Statement:
         """The statement, for these values of `rest`."""
-        return Statement(self._sql, values)
+        return Statement(self._sql, values, kept=True)
 
     def load(self, rows: Sequence[Row]) -> list[M]:
         """What the statement has returned, as instances of the model."""
-        names = [field.attname for field in self._fields]
-        return [self._model.from_db(connection.alias, names, self._convert(row)) for row in rows]
+        if not self._is_simple or any(signal.has_listeners(self._model) for signal in (pre_init, post_init)):
+            return [self._model.from_db(connection.alias, self._names, self._convert(row)) for row in rows]
+        return [self._instance(row) for row in rows]
+
+    def _instance(self, row: Row) -> M:
+        """As `from_db` leaves it. `Model.__init__` sets the columns one by one, as if each could be something else."""
+        instance = self._model.__new__(self._model)
+        state = ModelState()
+        state.adding, state.db = False, connection.alias
+        vars(instance).update(zip(self._names, self._convert(row), strict=True), _state=state)
+        return instance
+
+    @cached_property
+    def _is_simple(self) -> bool:
+        """Whether making an instance does nothing else: a user's model may be the deployment's own."""
+        made = (self._model.__init__, self._model.__new__, self._model.from_db.__func__)  # type: ignore[attr-defined]
+        return made == (Model.__init__, Model.__new__, Model.from_db.__func__)  # type: ignore[attr-defined]
+
+    @cached_property
+    def _names(self) -> list[str]:
+        return [field.attname for field in self._fields]
 
     @cached_property
     def _fields(self) -> list["Field[Any, Any]"]:
@@ -90,34 +110,60 @@ class Select(Generic[M]):
 
 def update(row: Model, columns: Mapping[str, Any]) -> Statement:
     """Write these columns of the row and nothing else."""
-    fields = [row._meta.get_field(name) for name in columns]
+    sql, fields = _updating(type(row), tuple(columns))
+    return Statement(sql, [*_prepared(zip(fields, columns.values(), strict=True)), row.pk], kept=True)
+
+
+@lru_cache(maxsize=1000)
+def _updating(model: type[Model], names: tuple[str, ...]) -> tuple[str, list[Any]]:
+    fields = [model._meta.get_field(name) for name in names]
     assignments = ", ".join(f"{_quoted(field)} = %s" for field in fields)
-    values = [_prepared(field, value) for field, value in zip(fields, columns.values(), strict=True)]
-    key = _quoted(row._meta.pk)
-    return Statement(f"UPDATE {_table(type(row))} SET {assignments} WHERE {key} = %s", [*values, row.pk])  # noqa: S608
+    return f"UPDATE {_table(model)} SET {assignments} WHERE {_quoted(model._meta.pk)} = %s", fields  # noqa: S608
 
 
 def insert(row: Model, *, returning: str = "", if_free: bool = False) -> Statement:
-    """Insert the row; what the database has a default for and nobody has set, it sets itself.
+    """Insert the row; what nobody has set the database sets itself, to its default or to NULL.
 
     `if_free`: unless its key is taken. Of two who insert the same key the second waits for the first.
     """
-    given = [(field, getattr(row, field.attname)) for field in row._meta.concrete_fields]
-    given = [(field, value) for field, value in given if not _is_left_to_the_database(field, value)]
-    columns = ", ".join(_quoted(field) for field, _ in given)
-    places = ", ".join(["%s"] * len(given))
-    sql = f"INSERT INTO {_table(type(row))} ({columns}) VALUES ({places})"  # noqa: S608 - our names
+    columns = _columns(type(row))
+    values = [getattr(row, field.attname) for field, _ in columns]
+    given = [
+        (field, value)
+        for (field, is_null_without), value in zip(columns, values, strict=True)
+        if not (value is None and is_null_without) and not isinstance(value, DatabaseDefault)
+    ]
+    sql = _inserting(type(row), tuple([field.column for field, _ in given]), returning, if_free)
+    return Statement(sql, _prepared(given), kept=True)
+
+
+@lru_cache
+def _columns(model: type[Model]) -> list[tuple[Any, bool]]:
+    """With each whether it is NULL if nobody sets it."""
+    return [(field, not field.has_db_default()) for field in model._meta.concrete_fields]
+
+
+@lru_cache(maxsize=1000)
+def _inserting(model: type[Model], names: tuple[str, ...], returning: str, if_free: bool) -> str:
+    columns = ", ".join(f'"{name}"' for name in names)
+    places = ", ".join(["%s"] * len(names))
+    sql = f"INSERT INTO {_table(model)} ({columns}) VALUES ({places})"  # noqa: S608 - our names
     sql += " ON CONFLICT DO NOTHING" if if_free else ""
-    sql += f" RETURNING {returning}" if returning else ""
-    return Statement(sql, [_prepared(*one) for one in given])
+    return sql + (f" RETURNING {returning}" if returning else "")
 
 
-def _is_left_to_the_database(field: Any, value: Any) -> bool:
-    return isinstance(value, DatabaseDefault) or (value is None and isinstance(field, AutoField))
+def _prepared(given: Iterable[tuple[Any, Any]]) -> list[Any]:
+    """As their columns take them: psycopg knows most values as they are, and asking a field costs as much as the rest.
 
-
-def _prepared(field: Any, value: Any) -> Any:
-    return field.get_db_prep_save(value, connection)
+    By the connection itself: `django.db.connection` looks for it at every question, and fields ask many.
+    """
+    own: BaseDatabaseWrapper = get_connection()
+    return [
+        value
+        if type(value) in _AS_THEY_ARE and not isinstance(field, JSONField)
+        else field.get_db_prep_save(value, own)
+        for field, value in given
+    ]
 
 
 def _table(model: type[Model]) -> str:

@@ -76,7 +76,7 @@ def note_status(span: Any, status: int) -> None:
 @contextmanager
 def create_span(run_id: Any, thread_id: Any) -> Iterator[str]:
     """The block accepts a run; yields what its row is to remember, "" without a trace."""
-    if _api is None:
+    if _api is None or not (trace_id() or _are_exported()):
         yield ""
         return
     attributes = {"runyard.run": str(run_id), "runyard.thread": str(thread_id)}
@@ -88,7 +88,7 @@ def create_span(run_id: Any, thread_id: Any) -> Iterator[str]:
 
 def attempt_span(assistant: str, traceparent: str, attributes: dict[str, Any]) -> AbstractContextManager[Any]:
     """The block executes an attempt of a run whose row has remembered this."""
-    if _api is None:
+    if _api is None or not (traceparent or _are_exported()):
         return nullcontext()
     return _span(f"run {assistant}", _api.SpanKind.CONSUMER, traceparent, attributes)
 

@@ -96,7 +96,7 @@ def _worker(count: int, pool: str) -> Process:
 def _flower(port: int, console: str, password: str, home: Path) -> Process:
     arguments = ("-m", "celery", "-A", "project", "flower", f"--address={LOOPBACK}", f"--port={port}")
     configuration = f"--conf={Path(__file__).parents[1] / 'flowerconfig.py'}"
-    memory = ("--persistent=True", f"--db={home / 'flower'}", "--state-save-interval=10000", "--logging=error")
+    memory = ("--persistent=True", f"--db={home / 'flower'}", "--state-save-interval=60000", "--logging=error")
     # By the environment: an argument is there for every user of the machine to read.
     secret = {"FLOWER_BASIC_AUTH": f"operator:{password}", "FLOWER_PORT": str(port), "RUNYARD_CONSOLE_URL": console}
     return Process("flower", (*arguments, configuration, *memory), secret)

@@ -8,10 +8,10 @@ import signal
 import subprocess
 import threading
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from http.client import HTTPException
 from types import FrameType
 
 from project.local.console import Console
@@ -118,15 +118,17 @@ class Supervisor:
         `announce` is called once, when every probe has answered and every child is ready.
         """
         with self._signals():
+            over = threading.Event()
             try:
-                self._watch(probes, announce)
+                self._watch(probes, announce, over)
             finally:
+                over.set()
                 self._stop_all()
         return 1 if self._failure else 0
 
-    def _watch(self, probes: Mapping[str, str], announce: Callable[[], None]) -> None:
+    def _watch(self, probes: Mapping[str, str], announce: Callable[[], None], over: threading.Event) -> None:
         answering = threading.Event()
-        threading.Thread(target=_wait_for_answers, args=(probes.values(), answering), daemon=True).start()
+        threading.Thread(target=_wait_for_answers, args=(probes.values(), answering, over), daemon=True).start()
         for child in self._children:
             child.start()
         while not self._requests_to_stop and not self._failure:
@@ -180,10 +182,12 @@ class Supervisor:
                 signal.signal(number, handler)
 
 
-def _wait_for_answers(urls: Iterable[str], answering: threading.Event) -> None:
+def _wait_for_answers(urls: Iterable[str], answering: threading.Event, over: threading.Event) -> None:
+    """Set `answering` when all have answered, unless it is `over` before."""
     for url in urls:
         while not _answers(url):
-            time.sleep(_TICK)
+            if over.wait(_TICK):
+                return
     answering.set()
 
 
@@ -191,7 +195,7 @@ def _answers(url: str) -> bool:
     try:
         with urllib.request.urlopen(url, timeout=5) as response:  # noqa: S310 (our own addresses)
             return bool(response.status == 200)  # noqa: PLR2004
-    except (OSError, urllib.error.URLError):
+    except (OSError, HTTPException):  # whoever is about to end, or to begin, may say anything
         return False
 
 

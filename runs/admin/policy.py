@@ -1,10 +1,12 @@
 """What a browser may load and run on the console's pages."""
 
 from collections.abc import Callable
+from functools import lru_cache
 
+from django.conf import settings
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
-from django.urls import NoReverseMatch, reverse
+from django.urls import NoReverseMatch, get_script_prefix, reverse
 from django.utils.deprecation import MiddlewareMixin
 
 #: Everything comes from this server. 'unsafe-eval' is for the admin's Alpine.js, which compiles what its templates say;
@@ -22,12 +24,14 @@ class ConsolePolicy(MiddlewareMixin):
 
     def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
         """Add the header, unless a page has a policy of its own."""
-        if request.path.startswith(_console()):
+        if request.path.startswith(_console(settings.ROOT_URLCONF, get_script_prefix())):
             response.headers.setdefault("Content-Security-Policy", POLICY)
         return response
 
 
-def _console() -> str:
+@lru_cache(maxsize=8)
+def _console(urls: str, prefix: str) -> str:
+    """Where the admin is, with these URLs below this prefix; every response asks."""
     try:
         return reverse("admin:index")
     except NoReverseMatch:  # a deployment without the admin

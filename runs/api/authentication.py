@@ -20,7 +20,7 @@ class ApiKeyAuthentication(BaseAuthentication):
 
     def authenticate(self, request: Request) -> tuple[Any, ApiKey] | None:
         """Return the owner and the key, None if none was sent, or raise AuthenticationFailed."""
-        sent = request.headers.get("x-api-key") or _bearer_token(request)
+        sent = request.META.get("HTTP_X_API_KEY") or _bearer_token(request)
         if not sent:
             return None
         key = find_api_key(sent)
@@ -34,7 +34,7 @@ class ApiKeyAuthentication(BaseAuthentication):
 
 
 def _bearer_token(request: Request) -> str:
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    scheme, _, token = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
     return token.strip() if scheme.lower() == _BEARER else ""
 
 

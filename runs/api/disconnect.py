@@ -6,10 +6,9 @@ any web process, for the grace; SDKs reconnect after a second or more. Not knowa
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from typing import cast
 from uuid import UUID
 
 from asgiref.sync import async_to_sync, sync_to_async
@@ -44,51 +43,72 @@ def cares(run: Run, *, asked: bool | None, resumes: bool) -> bool:
     return asked if asked is not None else resumes and run.on_disconnect == DisconnectMode.CANCEL
 
 
-@dataclass
+@dataclass(slots=True)
 class Connection:
-    """A client's connection to a run, from before its first byte; `cares`: whether its end is a reason to cancel."""
+    """A client's connection to a run, from before its first byte; `cares`: whether its end is a reason to cancel.
+
+    The block watches the run. A client that goes away ends it in the middle; our own mistake is not a disconnect.
+    """
 
     run_id: UUID
     cares: bool
-    _is_open: bool = False
+    #: That of the request, if it has one, from before the run was there; it ends with the request.
+    _expected: Watch | None = None
+    #: Its eye on the run; None: it is not open yet.
+    _watch: Watch | None = None
 
     @classmethod
-    def to(cls, run: Run, *, cares: bool) -> "Connection":
+    def to(cls, run: Run, *, cares: bool, expected: Watch | None = None) -> "Connection":
         """To be called by the view, in its thread: a client may be gone before its answer begins."""
-        connection = cls(run.pk, cares)
-        if cares:
-            async_to_sync(connection._expect)(current_presence())
+        connection = cls(run.pk, cares, expected)
+        client = current_presence()
+        if cares and client is not None:
+            client.loop.call_soon_threadsafe(connection._expect, client)
+        elif cares:
+            async_to_sync(connection._expect_of_stranger)()
         return connection
 
-    @asynccontextmanager
-    async def open(self) -> AsyncIterator[Watch]:
-        """Watch the run. A client that goes away ends this block in the middle; our own mistake is not a disconnect."""
+    @property
+    def is_expected(self) -> bool:
+        """Whether the run was watched from before it was there."""
+        return self._expected is not None
+
+    async def __aenter__(self) -> Watch:
+        watch = self._expected
+        if watch is None:
+            watch = Watch.of_run(self.run_id)
+            await hub().begin_watch(watch)
+        self._watch = watch
+        return watch
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         ours = hub()
-        async with ours.watch(self.run_id) as watch:
-            try:
-                self._is_open = True
-                yield watch
-            except (asyncio.CancelledError, GeneratorExit):
-                if self.cares and not ours.shutting_down:
-                    await self._leave(ours)
-                raise
+        try:
+            has_gone = kind is not None and issubclass(kind, asyncio.CancelledError | GeneratorExit)
+            if has_gone and self.cares and not ours.shutting_down:
+                await self._leave(ours)
+        finally:
+            if self._expected is None:
+                ours.end_watch(cast(Watch, self._watch))
 
     async def _leave(self, ours: Hub) -> None:
         ours.begin(_cancel_when_unwatched(ours, self.run_id))
         await interest.keep(ours, self.run_id, runs_settings().DISCONNECT_GRACE)
 
-    async def _expect(self, client: Presence | None) -> None:
+    def _expect(self, client: Presence) -> None:
+        ours = hub()
+        if self._expected is None:  # that watch has shown its interest before anybody else could come, or leave
+            ours.begin(interest.keep(ours, self.run_id, runs_settings().DISCONNECT_GRACE))
+        client.when_over(partial(self._leave_unless_open, ours))
+
+    async def _expect_of_stranger(self) -> None:
         """Nobody watches over the client of another server than ours: what is not opened within the grace is left."""
         ours, grace = hub(), runs_settings().DISCONNECT_GRACE
         ours.begin(interest.keep(ours, self.run_id, grace))
-        leave = partial(self._leave_unless_open, ours)
-        if client is None:
-            asyncio.get_running_loop().call_later(grace, leave)
-        else:
-            client.when_over(leave)
+        asyncio.get_running_loop().call_later(grace, partial(self._leave_unless_open, ours))
 
     def _leave_unless_open(self, ours: Hub) -> None:
-        if not self._is_open and not ours.shutting_down:
+        if self._watch is None and not ours.shutting_down:
             ours.begin(_leave_unanswered(ours, self.run_id))
 
 

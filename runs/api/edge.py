@@ -11,9 +11,9 @@ from django.core.handlers.asgi import ASGIHandler
 from django.http import HttpRequest, HttpResponse
 
 from runs.api.errors import BodyTooLarge, answer
-from runs.api.presence import presence
+from runs.api.presence import Presence
 from runs.conf import runs_settings
-from runs.logcontext import bind, log_context
+from runs.logcontext import LogContext, bind
 from runs.tracing import note_status, request_span, trace_id
 
 Scope = dict[str, Any]
@@ -32,7 +32,7 @@ def guarded(application: Application) -> Application:
         if scope["type"] == "websocket":
             await send({"type": "websocket.close"})  # the server answers 403
             return
-        with presence(), log_context(), _traced(scope) as span:
+        with Presence(), LogContext(), _traced(scope) as span:
             bind(trace=trace_id())
 
             async def noting(message: Message) -> None:

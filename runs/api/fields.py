@@ -118,7 +118,8 @@ class NothingField(AnyField):
 class _ReadingSerializer(serializers.Serializer[Any]):
     """A serializer that only reads a request. Its fields know nothing of it, so that all instances share them.
 
-    DRF copies every declared field for each instance, which costs more than what they are there for.
+    DRF copies every declared field for each instance, and asks every field about every request, also the many that are
+    absent and have nothing to say about that. Either costs more than what the fields are there for.
     """
 
     @property
@@ -126,10 +127,45 @@ class _ReadingSerializer(serializers.Serializer[Any]):
         """The fields, bound to an instance that is kept for them."""
         return _fields_of(type(self))
 
+    def to_internal_value(self, data: Any) -> Any:
+        """As DRF does, with the fields that are there, must be, or stand for something when they are not."""
+        if not isinstance(data, dict):
+            return super().to_internal_value(data)
+        found: dict[str, Any] = {}
+        errors: dict[str, Any] = {}
+        for name, field, speaks in _questions_of(type(self)):
+            if speaks or name in data:
+                try:
+                    found[name] = self._value_of(name, field, data)
+                except serializers.ValidationError as error:
+                    errors[name] = error.detail
+                except serializers.SkipField:
+                    pass
+        if errors:
+            raise serializers.ValidationError(errors)
+        return found
+
+    def _value_of(self, name: str, field: Any, data: dict[str, Any]) -> Any:
+        value = field.run_validation(field.get_value(data))
+        check = getattr(self, f"validate_{name}", None)
+        return value if check is None else check(value)
+
+    def _read_only_defaults(self) -> dict[str, Any]:
+        return {}  # DRF looks for them among all fields
+
 
 @cache
 def _fields_of(serializer: type[serializers.Serializer[Any]]) -> Any:
     return serializers.Serializer.fields.func(serializer())  # type: ignore[attr-defined] # a cached_property
+
+
+@cache
+def _questions_of(serializer: type[serializers.Serializer[Any]]) -> list[tuple[str, Any, bool]]:
+    """Each field, and whether it is to be asked also when it is absent."""
+    return [
+        (name, field, field.required or field.default is not serializers.empty)
+        for name, field in _fields_of(serializer).items()
+    ]
 
 
 class StrictSerializer(_ReadingSerializer):
@@ -152,7 +188,7 @@ class QuerySerializer(_ReadingSerializer):
     def of(cls, request: Request) -> Self:
         """The serializer of this request's query string."""
         query = request.query_params
-        lists = {name for name, field in cls().fields.items() if isinstance(field, serializers.ListField)}
+        lists = {name for name, field, _ in _questions_of(cls) if isinstance(field, serializers.ListField)}
         return cls(data={name: _as_list(query.getlist(name)) if name in lists else query[name] for name in query})
 
     def to_internal_value(self, data: Any) -> Any:

@@ -11,6 +11,7 @@ from runs.services.create import CreatedRun
 from runs.services.idempotency import Idempotency
 
 HEADER = "Idempotency-Key"
+_IN_META = "HTTP_IDEMPOTENCY_KEY"
 MAX_LENGTH = 255
 REPLAYED = "Idempotency-Replayed"
 _ACCEPTABLE = re.compile(rf"[ -~]{{1,{MAX_LENGTH}}}")
@@ -25,7 +26,7 @@ PARAMETER = OpenApiParameter(
 
 def idempotency_of(request: Request, body: Any) -> Idempotency | None:
     """Return the key with the route and the body it belongs to; None if none was sent. Raises InvalidRequest."""
-    sent = request.headers.get(HEADER)
+    sent = request.META.get(_IN_META)
     if sent is None:
         return None
     key = sent.strip()

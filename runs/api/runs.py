@@ -9,6 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from runs.api import idempotency
+from runs.api.expected import Expected
 from runs.api.fields import QuerySerializer
 from runs.api.links import CONTENT_LOCATION, run_headers
 from runs.api.pagination import query_limit_field, query_offset_field
@@ -35,15 +36,17 @@ class RunListQuery(QuerySerializer):
 class CreateView(ApiView):
     """What creates runs."""
 
-    def create(self, request: Request, thread_id: UUID | None) -> tuple[CreatedRun, dict[str, str]]:
-        """Parse, create; return the run and the headers that tell about it. None: on a thread of its own."""
+    def create(
+        self, request: Request, thread_id: UUID | None, expected: Expected | None = None
+    ) -> tuple[CreatedRun, dict[str, str]]:
+        """Parse, create; return the run and the headers that tell about it. No `thread_id`: on a thread of its own."""
         body = self.json()
         if thread_id is None:
             thread_id, spec = new_id(), stateless_spec(checked(StatelessRunCreate(data=body)))
         else:
             spec = run_spec(checked(RunCreate(data=body)), thread_id)
         key = idempotency.idempotency_of(request, body)
-        created = create_run(thread_id=thread_id, spec=spec, actor=self.actor, idempotency=key)
+        created = create_run(thread_id=thread_id, spec=spec, actor=self.actor, idempotency=key, expected=expected)
         return created, idempotency.replay_header(created)
 
 

@@ -1,6 +1,6 @@
 """/runs: runs that bring a thread of their own, which is deleted with them unless `on_completion` says keep."""
 
-from typing import Any, ClassVar
+from typing import Any
 
 from django.http import StreamingHttpResponse
 from drf_spectacular.utils import extend_schema
@@ -9,15 +9,15 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from runs.api import idempotency
-from runs.api.fields import AnyField, QuerySerializer
+from runs.api.fields import AnyField
 from runs.api.links import CONTENT_LOCATION, LOCATION, stateless_headers
 from runs.api.presenters import present_created
 from runs.api.responses import CreatedRunSerializer
 from runs.api.run_requests import StatelessRunCreate, stateless_spec
 from runs.api.runs import CreateView
-from runs.api.streams import STREAM_RESPONSE, CreateStreamQuery, stream_created
+from runs.api.streams import STREAM_RESPONSE, CreateAndStreamView
 from runs.api.view import ApiView, checked
-from runs.api.wait import RESULT_RESPONSE, result_of_created
+from runs.api.wait import RESULT_RESPONSE, WaitView
 from runs.services.create import create_runs
 
 _MOST_RUNS = 100
@@ -38,10 +38,8 @@ class StatelessRunsView(CreateView):
         return Response(present_created(created), headers={**stateless_headers(created.run), **headers})
 
 
-class StatelessStreamView(CreateView):
+class StatelessStreamView(CreateAndStreamView):
     """Runs that are watched."""
-
-    queries: ClassVar[dict[str, type[QuerySerializer]]] = {"POST": CreateStreamQuery}
 
     @extend_schema(
         operation_id="create_stateless_run_and_stream",
@@ -49,12 +47,12 @@ class StatelessStreamView(CreateView):
         parameters=[idempotency.PARAMETER, CONTENT_LOCATION, LOCATION],
         responses=STREAM_RESPONSE,
     )
-    def post(self, request: Request) -> StreamingHttpResponse:
+    def post(self, request: Request) -> StreamingHttpResponse:  # type: ignore[override] # its path names no thread
         """Accept a run on a new thread and show its events to the end."""
-        return stream_created(*self.create(request, None))
+        return self.stream_of_created(request, None)
 
 
-class StatelessWaitView(CreateView):
+class StatelessWaitView(WaitView):
     """Runs that are waited for."""
 
     @extend_schema(
@@ -63,9 +61,9 @@ class StatelessWaitView(CreateView):
         parameters=[idempotency.PARAMETER, CONTENT_LOCATION, LOCATION],
         responses=RESULT_RESPONSE,
     )
-    def post(self, request: Request) -> StreamingHttpResponse:
+    def post(self, request: Request) -> StreamingHttpResponse:  # type: ignore[override] # its path names no thread
         """Accept a run on a new thread and answer when it has ended."""
-        return result_of_created(*self.create(request, None))
+        return self.result_of_created(request, None)
 
 
 class BatchItem(StatelessRunCreate):

@@ -16,15 +16,15 @@ from runs import metrics
 from runs.api import idempotency
 from runs.api.cancel import CancelQuery, answer_when_settled
 from runs.api.disconnect import Connection, cares
+from runs.api.expected import Expected
 from runs.api.fields import QueryFlagField, QuerySerializer
 from runs.api.links import CONTENT_LOCATION, LOCATION, stream_headers
-from runs.api.request_threads import give_back_thread
 from runs.api.run_requests import STREAM_MODES, RunCreate
 from runs.api.runs import CreateView
+from runs.api.sending import Last
 from runs.api.view import ApiView
 from runs.models import Run
 from runs.services.cancel import cancel_run
-from runs.services.create import CreatedRun
 from runs.services.runs import get_run
 from runs.states import DisconnectMode
 from runs.streaming.frames import Cursor, Frame, From, Gap, Place, parse_cursor
@@ -127,37 +127,58 @@ class CreateAndStreamView(CreateView):
     )
     def post(self, request: Request, thread_id: UUID) -> StreamingHttpResponse:
         """Accept a run and show its events to the end."""
-        return stream_created(*self.create(request, thread_id))
+        return self.stream_of_created(request, thread_id)
+
+    def stream_of_created(self, request: Request, thread_id: UUID | None) -> StreamingHttpResponse:
+        """Accept a run, with None on a thread of its own, and show its events to the client that has created it."""
+        expected = Expected()
+        created, headers = self.create(request, thread_id, expected)
+        connection = Connection.to(
+            created.run,
+            cares=created.run.on_disconnect == DisconnectMode.CANCEL,
+            expected=None if created.replayed else expected.watch,
+        )
+        return _stream(created.run, connection, From.START, None, headers=headers, is_new=not created.replayed)
 
 
-def stream_created(created: CreatedRun, headers: dict[str, str]) -> StreamingHttpResponse:
-    """Show the events of a run to the client that has created it."""
-    stays = created.run.on_disconnect == DisconnectMode.CANCEL
-    return stream_of(created.run, From.START, None, cares=stays, headers=headers)
+def stream_of(run: Run, cursor: Cursor, modes: Collection[str] | None, *, cares: bool) -> StreamingHttpResponse:
+    """The response that shows the events of a run that there is."""
+    return _stream(run, Connection.to(run, cares=cares), cursor, modes, headers={}, is_new=False)
 
 
-def stream_of(
-    run: Run, cursor: Cursor, modes: Collection[str] | None, *, cares: bool, headers: dict[str, str] | None = None
+def _stream(
+    run: Run,
+    connection: Connection,
+    cursor: Cursor,
+    modes: Collection[str] | None,
+    *,
+    headers: dict[str, str],
+    is_new: bool,
 ) -> StreamingHttpResponse:
     """The response that shows a run's events; its headers are sent at once."""
     return StreamingHttpResponse(
-        _events(Connection.to(run, cares=cares), cursor, modes),
+        _events(connection, cursor, modes, is_new=is_new),
         content_type="text/event-stream; charset=utf-8",
-        headers={**stream_headers(run, modes=modes, cares=cares), **STREAM_HEADERS, **(headers or {})},
+        headers={**stream_headers(run, modes=modes, cares=connection.cares), **STREAM_HEADERS, **headers},
     )
 
 
-async def _events(connection: Connection, cursor: Cursor, modes: Collection[str] | None) -> AsyncIterator[bytes]:
-    give_back_thread()
+async def _events(
+    connection: Connection, cursor: Cursor, modes: Collection[str] | None, *, is_new: bool
+) -> AsyncIterator[bytes]:
+    chunk = b""
     with metrics.streams_open.one(kind="run"):
-        async with connection.open():
+        async with connection as watch:
             item: Item | None = None
-            async for item in RunReader(hub(), connection.run_id, cursor).read():
-                if chunk := encode(item, modes):
+            reader = RunReader(hub(), connection.run_id, cursor, is_new, is_expected=connection.is_expected)
+            async for item in reader.follow(watch):
+                chunk = encode(item, modes)
+                if chunk and not is_last(item):
                     yield chunk
             note_gap(item)
             if not is_last(item):
                 cut()
+    yield Last(chunk)
 
 
 def note_gap(item: Item | None) -> None:

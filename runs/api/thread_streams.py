@@ -13,7 +13,6 @@ from rest_framework.request import Request
 from runs import metrics
 from runs.api.fields import QuerySerializer
 from runs.api.links import LOCATION, thread_stream_headers
-from runs.api.request_threads import give_back_thread
 from runs.api.streams import STREAM_HEADERS, STREAM_RESPONSE, cut, note_gap
 from runs.api.view import ApiView
 from runs.services.history import get_thread
@@ -72,7 +71,6 @@ class ThreadStreamView(ApiView):
 
 
 async def _events(thread_id: UUID, start: ThreadCursor, owner: Any, lifecycle: bool) -> AsyncIterator[bytes]:
-    give_back_thread()
     with metrics.streams_open.one(kind="thread"):
         async for run_id, item in ThreadReader(hub(), thread_id, start, owner).read():
             if chunk := _encode(run_id, item, lifecycle):

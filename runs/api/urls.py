@@ -22,6 +22,14 @@ _THREAD = "threads/<str:thread_id>"
 _RUN = f"{_THREAD}/runs/<str:run_id>"
 
 urlpatterns = [
+    # First what is asked for most: Django tries one after the other.
+    path(f"{_THREAD}/runs", runs.RunsView.as_view(), name="runs"),
+    path(f"{_THREAD}/runs/stream", streams.CreateAndStreamView.as_view(), name="run-create-stream"),
+    path(f"{_THREAD}/runs/wait", wait.WaitView.as_view(), name="run-wait"),
+    path(_RUN, runs.RunView.as_view(), name="run"),
+    path(f"{_RUN}/cancel", cancel.CancelView.as_view(), name="run-cancel"),
+    path(f"{_RUN}/stream", streams.StreamView.as_view(), name="run-stream"),
+    path(f"{_RUN}/join", wait.JoinView.as_view(), name="run-join"),
     path("ok", system.OkView.as_view(), name="ok"),
     path("info", system.InfoView.as_view(), name="info"),
     path("assistants", assistants.AssistantsView.as_view(), name="assistants"),
@@ -53,13 +61,6 @@ urlpatterns = [
     ),
     path(f"{_THREAD}/stream", thread_streams.ThreadStreamView.as_view(), name="thread-stream"),
     path(f"{_THREAD}/history", thread_states.HistoryView.as_view(), name="history"),
-    path(f"{_THREAD}/runs", runs.RunsView.as_view(), name="runs"),
-    path(f"{_THREAD}/runs/stream", streams.CreateAndStreamView.as_view(), name="run-create-stream"),
-    path(f"{_THREAD}/runs/wait", wait.WaitView.as_view(), name="run-wait"),
-    path(_RUN, runs.RunView.as_view(), name="run"),
-    path(f"{_RUN}/cancel", cancel.CancelView.as_view(), name="run-cancel"),
-    path(f"{_RUN}/stream", streams.StreamView.as_view(), name="run-stream"),
-    path(f"{_RUN}/join", wait.JoinView.as_view(), name="run-join"),
     path("runs", stateless.StatelessRunsView.as_view(), name="stateless-runs"),
     path("runs/stream", stateless.StatelessStreamView.as_view(), name="stateless-stream"),
     path("runs/wait", stateless.StatelessWaitView.as_view(), name="stateless-wait"),

@@ -50,7 +50,14 @@ class ApiView(APIView):
     def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         """Answer, without waiting for ever for a thread that somebody holds."""
         with locks.bounded_lock_waits(locks.REQUEST_LOCK_WAIT_SECONDS):
-            return super().dispatch(request, *args, **kwargs)
+            answer = super().dispatch(request, *args, **kwargs)
+        self._untie()
+        return answer
+
+    def _untie(self) -> None:
+        """Whatever refers to itself keeps the request and waits for the garbage collector, which comes now and then."""
+        self.request.parser_context.clear()
+        vars(self).pop("head", None)  # Django's name for `get`, bound to this view
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Authenticate first, so that nobody else learns anything; then check the method, the path and the query."""
@@ -61,8 +68,13 @@ class ApiView(APIView):
             if name in kwargs:
                 self.kwargs[name] = _path_id(noun, kwargs[name])
         bind(**{log: self.kwargs[name] for name, log in _LOGGED.items() if name in self.kwargs})
-        method = "GET" if request.method == "HEAD" else str(request.method)
-        self.query = checked(self.queries.get(method, QuerySerializer).of(request))
+        self.query = self._checked_query(request)
+
+    def _checked_query(self, request: Request) -> dict[str, Any]:
+        options = self.queries.get("GET" if request.method == "HEAD" else str(request.method))
+        if options is None and not request.META.get("QUERY_STRING"):
+            return {}  # most requests
+        return checked((options or QuerySerializer).of(request))
 
     def finalize_response(self, request: Request, response: Response, *args: Any, **kwargs: Any) -> Response:
         """What belongs to one caller is kept by no cache; while it streams, no database connection is kept for it."""

@@ -17,17 +17,18 @@ from rest_framework.request import Request
 from runs import metrics
 from runs.api import idempotency
 from runs.api.disconnect import Connection
+from runs.api.expected import Expected
 from runs.api.fields import QueryFlagField, QuerySerializer
 from runs.api.links import CONTENT_LOCATION, LOCATION, join_headers
-from runs.api.request_threads import give_back_thread
 from runs.api.run_requests import RunCreate
 from runs.api.runs import CreateView
+from runs.api.sending import Last
 from runs.api.view import ApiView
 from runs.api.waiting import result
 from runs.models import Run
-from runs.services.create import CreatedRun
 from runs.services.runs import get_run
 from runs.states import DisconnectMode
+from runs.streaming.watch import Watch
 
 HEARTBEAT_SECONDS = 5.0
 RESULT_RESPONSE = {
@@ -67,26 +68,32 @@ class WaitView(CreateView):
     )
     def post(self, request: Request, thread_id: UUID) -> StreamingHttpResponse:
         """Accept a run and answer when it has ended."""
-        return result_of_created(*self.create(request, thread_id))
+        return self.result_of_created(request, thread_id)
+
+    def result_of_created(self, request: Request, thread_id: UUID | None) -> StreamingHttpResponse:
+        """Accept a run, with None on a thread of its own, and answer the client when it has ended."""
+        expected = Expected()
+        created, headers = self.create(request, thread_id, expected)
+        watch = None if created.replayed else expected.watch
+        cares = created.run.on_disconnect == DisconnectMode.CANCEL
+        return _result_of(created.run, cares=cares, headers=headers, watch=watch)
 
 
-def result_of_created(created: CreatedRun, headers: dict[str, str]) -> StreamingHttpResponse:
-    """Answer the client that has created the run when it has ended."""
-    return _result_of(created.run, cares=created.run.on_disconnect == DisconnectMode.CANCEL, headers=headers)
-
-
-def _result_of(run: Run, *, cares: bool, headers: dict[str, str] | None = None) -> StreamingHttpResponse:
+def _result_of(
+    run: Run, *, cares: bool, headers: dict[str, str] | None = None, watch: Watch | None = None
+) -> StreamingHttpResponse:
+    """`watch`: from before the run was there."""
     return StreamingHttpResponse(
-        _result(Connection.to(run, cares=cares)),
+        _result(Connection.to(run, cares=cares, expected=watch), is_new=watch is not None),
         content_type="application/json",
         headers={**join_headers(run, cares=cares), "X-Accel-Buffering": "no", **(headers or {})},
     )
 
 
-async def _result(connection: Connection) -> AsyncIterator[bytes]:
-    give_back_thread()
+async def _result(connection: Connection, *, is_new: bool) -> AsyncIterator[bytes]:
     with metrics.streams_open.one(kind="wait"):
-        async with connection.open() as watch:
-            while (answer := await result(watch, within=HEARTBEAT_SECONDS)) is None:
+        async with connection as watch:
+            while (answer := await result(watch, within=HEARTBEAT_SECONDS, is_new=is_new)) is None:
+                is_new = False
                 yield b"\n"
-            yield JSONRenderer().render(answer)
+    yield Last(JSONRenderer().render(answer))

@@ -1,11 +1,11 @@
 """Waiting for a run without holding a thread or a database connection: by notification, and by looking now and then."""
 
+import asyncio
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 from uuid import UUID
 
-from asgiref.sync import sync_to_async
 from django.db import InterfaceError, OperationalError, connection
 
 from runs.api.turns import give_back_turn
@@ -17,9 +17,12 @@ from runs.streaming.watch import Watch
 T = TypeVar("T")
 
 
-async def result(watch: Watch, *, within: float) -> dict[str, Any] | None:
-    """Return what the run answers as soon as it is terminal, None if it is not `within` these seconds."""
-    return await _answered(_find_result, watch, within)
+async def result(watch: Watch, *, within: float, is_new: bool = False) -> dict[str, Any] | None:
+    """Return what the run answers as soon as it is terminal, None if it is not `within` these seconds.
+
+    `is_new`: watched from before it was committed, so that there is nothing to ask before the first wake.
+    """
+    return await _answered(_find_result, watch, within, at_once=not is_new)
 
 
 async def settled(run_id: UUID, *, within: float) -> bool:
@@ -28,10 +31,14 @@ async def settled(run_id: UUID, *, within: float) -> bool:
         return bool(await _answered(lambda run_id: is_settled(run_id) or None, watch, within))
 
 
-async def _answered(question: Callable[[UUID], T | None], watch: Watch, within: float) -> T | None:
+async def _answered(
+    question: Callable[[UUID], T | None], watch: Watch, within: float, *, at_once: bool = True
+) -> T | None:
     """Ask now and at every wake that may mean it. Should one be lost: the rows of all watched runs are looked at."""
     deadline = time.monotonic() + within
-    while (answer := await sync_to_async(_ask, thread_sensitive=False)(question, watch)) is None:
+    if not at_once:
+        await watch.wait_for_end(within)
+    while (answer := await asyncio.to_thread(lambda: _ask(question, watch))) is None:
         left = deadline - time.monotonic()
         if left <= 0:
             return None

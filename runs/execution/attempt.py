@@ -27,6 +27,7 @@ from runs.execution.drivers import drive
 from runs.execution.endings import Ending
 from runs.execution.frames import AttemptFrames
 from runs.execution.interruption import Guard
+from runs.execution.last_writes import store_last_writes
 from runs.execution.pending_report import PendingReport
 from runs.execution.persistence import persist
 from runs.execution.slots import Order, Slot
@@ -89,8 +90,8 @@ class AttemptExecutor:
         from runs.execution.graphs.driving import GraphDriver
 
         try:
-            GraphDriver(graph, self._run, self, self._guard, self._frames).drive()
-            return Outcome(status=RunStatus.SUCCESS, keeps_head=True)
+            writes = GraphDriver(graph, self._run, self, self._guard, self._frames).drive()
+            return Outcome(status=RunStatus.SUCCESS, keeps_head=True, writes=writes)
         finally:
             self._leave()
 
@@ -174,8 +175,9 @@ class AttemptExecutor:
             if self._closed or self._is_forked_child:
                 return
             known = {name: value for name, value in known.items() if value is not None}
-            check_storable(known, "reported")
-            self._reported.add(known)
+            if known:
+                check_storable(known, "reported")
+                self._reported.add(known)
 
     @property
     def _is_forked_child(self) -> bool:
@@ -248,14 +250,17 @@ class AttemptExecutor:
             except Fenced:
                 logger.info("run %s attempt %s ended after it had been stopped", self._run.pk, self._run.attempt)
         handed_back = self._guard.order == Order.SHUTDOWN  # the next attempt goes on in the same stream
+        if handed_back:
+            store_last_writes(self._run, outcome.writes, give_up=self._is_buried)
         self._frames.close(flush=handed_back)
         if left:
             self._release()
         return Ending.STOPPED
 
     def _finish(self, outcome: Outcome, left: bool) -> Ending:
+        report = self._reported.take()
         try:
-            self._write_outcome(outcome, self._reported.take(), left)
+            self._write_outcome(outcome, report, left)
         except Fenced:
             raise
         except Exception as error:
@@ -263,9 +268,22 @@ class AttemptExecutor:
                 raise
             # The database refuses what the assistant left: executing it again would end the same way.
             logger.exception("run %s: its outcome could not be stored", self._run.pk)
+            store_last_writes(self._run, outcome.writes, give_up=self._is_buried)
             outcome = Outcome(status=RunStatus.ERROR, error=describe(error))
-            self._write_outcome(outcome, None, left)
+            self._write_error(outcome, report, left)
         return Ending.SUCCESS if outcome.status == RunStatus.SUCCESS else Ending.ERROR
+
+    def _write_error(self, outcome: Outcome, report: Report, left: bool) -> None:
+        """With what was used and reported until then, unless that is what the database refuses."""
+        try:
+            self._write_outcome(outcome, report, left)
+        except Fenced:
+            raise
+        except Exception:
+            if self._is_buried():
+                raise
+            logger.exception("run %s: what it has reported could not be stored", self._run.pk)
+            self._write_outcome(outcome, None, left)
 
     def _write_outcome(self, outcome: Outcome, report: Report | None, left: bool) -> None:
         run = self._run

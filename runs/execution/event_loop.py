@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +18,8 @@ logger = logging.getLogger(__name__)
 
 #: How the threads of a loop's pool are called, as by asyncio itself.
 POOL = "asyncio"
+#: As many as a pool has that is not told; asking the system for each attempt costs as much as making the pool.
+POOL_THREADS = min(32, (os.cpu_count() or 1) + 4)
 LOOK_SECONDS = 0.001, 0.02
 
 
@@ -28,7 +31,7 @@ def event_loop(guard: Guard) -> Iterator[asyncio.AbstractEventLoop]:
     for their end. What is still there after it can only be ended with its process: `guard` holds such tasks, and finds
     such threads.
     """
-    loop, pool = asyncio.new_event_loop(), ThreadPoolExecutor(thread_name_prefix=POOL)
+    loop, pool = asyncio.new_event_loop(), ThreadPoolExecutor(POOL_THREADS, thread_name_prefix=POOL)
     loop.set_default_executor(pool)
     asyncio.set_event_loop(loop)
     try:
@@ -47,8 +50,8 @@ def event_loop(guard: Guard) -> Iterator[asyncio.AbstractEventLoop]:
 
 def _end_tasks(loop: asyncio.AbstractEventLoop, until: float) -> None:
     """What they begin in their cleanup is waited for, not cancelled; then generators that nobody has finished end."""
-    told = asyncio.all_tasks(loop)
-    loop.call_later(runs_settings().THREAD_LEAVE_SECONDS, _say_who_is_left, loop, told)
+    if told := asyncio.all_tasks(loop):
+        loop.call_later(runs_settings().THREAD_LEAVE_SECONDS, _say_who_is_left, loop, told)
     for task in told:
         task.cancel()
     _wait(loop, until)
@@ -56,6 +59,7 @@ def _end_tasks(loop: asyncio.AbstractEventLoop, until: float) -> None:
         _report_failure(loop, task)
     if time.monotonic() < until:
         loop.create_task(loop.shutdown_asyncgens())
+        _turn_once(loop)  # which is enough if there are none
         _wait(loop, until)
 
 
@@ -71,6 +75,11 @@ def _say_who_is_left(loop: asyncio.AbstractEventLoop, told: set[asyncio.Task[Any
     if left := told & asyncio.all_tasks(loop):
         names = ", ".join(map(name_of_task, left))
         logger.warning("the assistant has returned; what it has left behind does not end: %s", names)
+
+
+def _turn_once(loop: asyncio.AbstractEventLoop) -> None:
+    loop.call_soon(loop.stop)
+    loop.run_forever()
 
 
 def _wait(loop: asyncio.AbstractEventLoop, until: float) -> None:

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
+from typing import Any
 from uuid import UUID
 
 MAX_SLOTS = 1024
@@ -111,8 +113,7 @@ class SlotTable:
     def worker_id(self) -> UUID | None:
         """The worker row in whose name to claim; None before registration and after burial."""
         (raw,) = self._worker.read()
-        worker_id = UUID(bytes=bytes(raw))  # type: ignore[arg-type]
-        return None if worker_id == _NIL else worker_id
+        return _worker_id(raw)
 
     @property
     def shutting_down(self) -> bool:
@@ -149,6 +150,12 @@ class SlotTable:
     def find(self, run_id: UUID) -> list[Execution]:
         """The children that execute, or are about to claim, this run."""
         return [execution for execution in self.executions() if execution.run_id == run_id]
+
+
+@lru_cache(maxsize=1)
+def _worker_id(raw: Any) -> UUID | None:
+    """Kept, as every look for an order compares it."""
+    return None if raw == _NIL.bytes else UUID(bytes=raw)
 
 
 class Slot:

@@ -1,16 +1,16 @@
-"""An attempt's side of its stream: numbers every frame, and writes them from a thread of its own.
+"""An attempt's side of its stream: numbers every frame, and writes them from a thread of the process.
 
 The assistant never waits for Redis. What cannot be written while Redis is away is kept up to a bound and then given
 up, the oldest first; its numbers stay used, so readers see a gap and not a stream that looks whole.
 """
 
-import json
 import logging
+import os
 import threading
 import time
 from collections import deque
 from queue import SimpleQueue
-from typing import Any, Protocol
+from typing import Any
 from uuid import UUID
 
 import redis
@@ -29,52 +29,42 @@ BATCH_CHARACTERS = 1_000_000
 RETRY_SECONDS = 0.2
 #: How long the end of an attempt waits for its last frames.
 FLUSH_SECONDS = 1.0
+_ENCODER = DjangoJSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
-class Post(Protocol):
-    """Whose thread writes."""
-
-    def has_mail(self, writer: "StreamWriter") -> None:
-        """The writer has something to write, or has been closed. Called with its lock held."""
-
-
-class ThreadEach:
-    """A thread for each writer: where one attempt is executed at a time."""
-
-    def has_mail(self, writer: "StreamWriter") -> None:
-        """Its thread waits for its lock."""
-        if writer.thread is None:
-            writer.thread = threading.Thread(target=writer.write_until_closed, name=f"{MESSENGER}-stream", daemon=True)
-            writer.thread.start()
-
-
-class SharedThread:
-    """One thread for all writers of a process."""
+class _Post:
+    """The thread that writes, one for all attempts of a process; it begins with the first frame."""
 
     def __init__(self) -> None:
         self._writers: SimpleQueue[StreamWriter] = SimpleQueue()
-        threading.Thread(target=self._work, name=f"{MESSENGER}-streams", daemon=True).start()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
 
     def has_mail(self, writer: "StreamWriter") -> None:
-        """It is written to in turn."""
+        """The writer has something to write. Called with its lock held."""
         if not writer.is_queued:
             writer.is_queued = True
             self._writers.put(writer)
+        with self._lock:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name=f"{MESSENGER}-streams", daemon=True)
+                self._thread.start()
 
     def _work(self) -> None:
         while True:
             self._writers.get().write_queued()
 
 
-class _Posts:
-    """How this process writes."""
-
-    post: Post = ThreadEach()
+_post = _Post()
 
 
-def share_thread() -> None:
-    """From now on all writers of this process share a thread."""
-    _Posts.post = SharedThread()
+def _begin_anew() -> None:
+    """A forked child inherits no thread."""
+    global _post  # noqa: PLW0603 - the child's own
+    _post = _Post()
+
+
+os.register_at_fork(after_in_child=_begin_anew)
 
 
 class StreamWriter:
@@ -87,13 +77,12 @@ class StreamWriter:
         self._characters = 0
         self._condition = threading.Condition()
         self._writing = self._closed = self._refused = False
-        #: For a post: the thread that writes, and whether its turn has not come yet.
-        self.thread: threading.Thread | None = None
+        #: Whether its turn has not come yet.
         self.is_queued = False
 
     def write(self, event: str, data: Any) -> None:
         """Number the frame and have it written soon."""
-        text = json.dumps(data, cls=DjangoJSONEncoder, ensure_ascii=False, separators=(",", ":"))
+        text = _ENCODER.encode(data)
         with self._condition:
             if self._closed:
                 return
@@ -101,8 +90,7 @@ class StreamWriter:
             self._characters += len(text)
             self._next += 1
             self._give_up_oldest()
-            _Posts.post.has_mail(self)
-            self._condition.notify_all()
+            _post.has_mail(self)
 
     def _give_up_oldest(self) -> None:
         while len(self._waiting) > MOST_WAITING or self._characters > MOST_WAITING_CHARACTERS:
@@ -116,19 +104,7 @@ class StreamWriter:
                 self._condition.wait(deadline - time.monotonic())
             self._closed = True
             self._waiting.clear()
-            self._condition.notify_all()
             return self._next - 1 if self._next else None
-
-    def write_until_closed(self) -> None:
-        """The life of a thread that has no other writer."""
-        while batch := self._wait_for_mail():
-            self._write(batch)
-
-    def _wait_for_mail(self) -> list[tuple[int, str, str]]:
-        with self._condition:
-            while not self._waiting and not self._closed:
-                self._condition.wait()
-            return self._take()
 
     def write_queued(self) -> None:
         """Write what waits, one batch; what is left waits for its next turn."""
@@ -139,7 +115,7 @@ class StreamWriter:
             self._write(batch)
         with self._condition:
             if self._waiting:
-                _Posts.post.has_mail(self)
+                _post.has_mail(self)
 
     def _write(self, batch: list[tuple[int, str, str]]) -> None:
         try:

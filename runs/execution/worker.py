@@ -17,10 +17,13 @@ from django.db import connections
 from runs import __version__
 from runs.assistants.graphs import configured_project
 from runs.assistants.graphs.loading import GraphNotLoaded, load
+from runs.broker import keep_clients
+from runs.execution.announcements import GatherEvents
 from runs.execution.connections import begin_async_thread
 from runs.execution.consumption import Consumption
 from runs.execution.keeper import Keeper
 from runs.execution.lost_broker import survive_lost_connections
+from runs.execution.notes import note_without_waiting
 from runs.execution.replacement import ReplaceDeadChildren
 from runs.execution.slots import Slot, SlotTable
 from runs.exposition import serve_in_thread
@@ -80,8 +83,10 @@ def on_worker_init(sender: Any = None, **_: Any) -> None:
     if wrong := [found for found in run_checks(tags=["runs"]) if found.is_serious()]:
         raise SystemExit("\n".join(map(str, wrong)))
     _load_graphs()
-    sender.app.steps["consumer"].add(ReplaceDeadChildren)
+    sender.app.steps["consumer"].update((ReplaceDeadChildren, GatherEvents))
     survive_lost_connections()
+    keep_clients()
+    note_without_waiting()
     connections.close_all()
 
 

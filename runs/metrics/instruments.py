@@ -1,7 +1,6 @@
 """Counters, gauges and histograms over the files of `store`."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 from prometheus_client.mmap_dict import mmap_key
@@ -59,18 +58,28 @@ class Gauge(Instrument):
         """Change it by this much."""
         store.add(self.kind, [(self._key(self.name, labels), amount)])
 
-    @contextmanager
-    def one(self, **labels: str) -> Iterator[None]:
+    def one(self, **labels: str) -> "One":
         """One more, for the length of the block."""
-        self.add(1.0, **labels)
-        try:
-            yield
-        finally:
-            self.add(-1.0, **labels)
+        return One(self.kind, self._key(self.name, labels))
 
     def show(self) -> None:
         for labels in self.known:
             self.add(0.0, **labels)
+
+
+class One:
+    """One more of a gauge, for the length of a block; there are thousands of these."""
+
+    __slots__ = ("_key", "_kind")
+
+    def __init__(self, kind: str, key: str) -> None:
+        self._kind, self._key = kind, key
+
+    def __enter__(self) -> None:
+        store.add(self._kind, [(self._key, 1.0)])
+
+    def __exit__(self, *_: object) -> None:
+        store.add(self._kind, [(self._key, -1.0)])
 
 
 class Histogram(Instrument):

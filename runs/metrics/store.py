@@ -9,8 +9,10 @@ import atexit
 import fcntl
 import json
 import logging
+import math
 import os
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -27,6 +29,8 @@ logger = logging.getLogger(__name__)
 DIRECTORY = "metrics"
 #: The only kind whose values end with their process; the name tells prometheus_client to add up those of the living.
 LIVE = "gauge_livesum"
+#: Of whoever counts: it may hold the lock of a thread, and the process that it would wait for may have been stopped.
+LONGEST_WAIT_SECONDS, LOOK_SECONDS = 0.5, 0.01
 
 
 class _Files:
@@ -57,7 +61,7 @@ class _Files:
 
     def _begin(self, kind: str) -> MmapedDict:
         directory = state_directory(DIRECTORY)
-        with _locked(directory):
+        with _locked(directory, at_most=LONGEST_WAIT_SECONDS):
             file = self._open[kind] = MmapedDict(str(directory / f"{kind}_{os.getpid()}.db"))
         return file
 
@@ -96,11 +100,34 @@ def read() -> list[Metric]:
 
 
 @contextmanager
-def _locked(directory: Path) -> Iterator[None]:
-    """One at a time opens files, reads all of them, or adds up those of the dead."""
+def _locked(directory: Path, at_most: float | None = None) -> Iterator[None]:
+    """One at a time opens files, reads all of them, or adds up those of the dead.
+
+    `at_most`: who has waited for so many seconds goes on without. It may miscount if a process with its number has
+    just died, and may not count at all if it is read in the moment in which its file is empty.
+    """
     with (directory / "lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+        _lock(file.fileno(), at_most)
+        try:
+            yield
+        finally:
+            # Closing it is not enough: a child that was forked meanwhile has it open, too, and would keep the lock.
+            fcntl.flock(file, fcntl.LOCK_UN)
+
+
+def _lock(file: int, at_most: float | None) -> None:
+    deadline = time.monotonic() + (math.inf if at_most is None else at_most)
+    while not _is_free(file) and time.monotonic() < deadline:
+        time.sleep(LOOK_SECONDS)
+
+
+def _is_free(file: int) -> bool:
+    """Whether it was free: it is locked then."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _is_whole(file: Path) -> bool:

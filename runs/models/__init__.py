@@ -3,7 +3,8 @@
 from runs.models.access import ApiKey, IdempotencyKey
 from runs.models.assistant import Assistant, AssistantVersion, Graph
 from runs.models.checkpoint import Checkpoint
-from runs.models.fields import ClockTimestamp, new_id
+from runs.models.compared import Compared
+from runs.models.fields import ClockTimestamp, StatementTimestamp, new_id
 from runs.models.run import Run
 from runs.models.run_event import RunEvent
 from runs.models.saved_view import SavedView
@@ -17,11 +18,13 @@ __all__ = [
     "AssistantVersion",
     "Checkpoint",
     "ClockTimestamp",
+    "Compared",
     "Graph",
     "IdempotencyKey",
     "Run",
     "RunEvent",
     "SavedView",
+    "StatementTimestamp",
     "SubgraphCheckpoint",
     "Thread",
     "Worker",

@@ -1,10 +1,11 @@
 """Checkpoints: every state that was ever a thread's head."""
 
-from typing import Self
+from typing import Any, Self
 
 from django.db import models
 from django.db.models import F, Q
 
+from runs.models.compared import Compared
 from runs.models.fields import ClockTimestamp, new_checkpoint_id
 
 
@@ -15,6 +16,10 @@ class CheckpointQuerySet(models.QuerySet["Checkpoint"]):
         """Checkpoints that were not given up: not of a rolled-back run, nor of an attempt that started over."""
         given_up = Q(run__rolled_back_at__isnull=False) | Q(attempt__lt=F("run__kept_from_attempt"))
         return self.exclude(Q(run__isnull=False) & given_up)
+
+    def forkable_on(self, thread: Any, checkpoint_id: Any) -> Self:
+        """The checkpoint with this id, if it is forkable and the thread's."""
+        return self.forkable().filter(Compared(thread=thread), pk=checkpoint_id)
 
 
 class Checkpoint(models.Model):

@@ -24,6 +24,16 @@ class ClockTimestamp(Func):
     output_field = DateTimeField()
 
 
+class StatementTimestamp(Func):
+    """The database's clock when the statement began: an index can be searched by it, which by ClockTimestamp it cannot.
+
+    For looking for what is old. What is decided is decided afterwards, under the lock, by the clock.
+    """
+
+    function = "statement_timestamp"
+    output_field = DateTimeField()
+
+
 class NextRunSequence(Func):
     """The next number of the sequence that orders runs; drawn under the thread's lock, so it orders a thread."""
 

@@ -8,6 +8,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.db.models.fields.json import KeyTextTransform
 
+from runs.models.compared import Compared
 from runs.models.fields import ClockTimestamp, NextRunSequence, new_id
 from runs.states import IN_FLIGHT, TERMINAL, CancelAction, DisconnectMode, MultitaskStrategy, OnCompletion, RunStatus
 
@@ -21,15 +22,18 @@ class RunQuerySet(models.QuerySet["Run"]):
     """Readable filters over runs."""
 
     def visible_to(self, owner: Any) -> Self:
-        """Runs of this owner that are not deleted, on threads that are not; owner None sees those of everyone."""
+        """Runs of this owner that are not deleted, on threads that are not; owner None sees those of everyone.
+
+        They are found by what else is asked for: by id, by thread, or among those in flight.
+        """
         found = self.filter(deleted_at=None, thread__deleted_at=None)
-        return found if owner is None else found.filter(owner=owner)
+        return found if owner is None else found.filter(Compared(owner=owner))
 
     def of_thread(self, thread_id: Any, owner: Any) -> Self:
         """Those of one thread that `visible_to` shows. The owner is asked of the thread: asked of each run, it would
         halve the planner's guess again, until it prefers to read and sort the whole thread."""
         found = self.visible_to(None).filter(thread=thread_id)
-        return found if owner is None else found.filter(thread__owner=owner)
+        return found if owner is None else found.filter(Compared(thread__owner=owner))
 
     def in_flight(self) -> Self:
         """Runs that are pending or running."""

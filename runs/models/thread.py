@@ -6,6 +6,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
+from runs.models.compared import Compared
 from runs.models.fields import ClockTimestamp, new_id
 from runs.states import ThreadStatus
 
@@ -14,8 +15,13 @@ class ThreadQuerySet(models.QuerySet["Thread"]):
     """Readable filters over threads."""
 
     def visible_to(self, owner: Any) -> Self:
-        """Threads of this owner that are not deleted; owner None sees those of everyone."""
+        """Threads of this owner that are not deleted; owner None sees those of everyone. For what is found by id."""
         found = self.filter(deleted_at=None)
+        return found if owner is None else found.filter(Compared(owner=owner))
+
+    def listed_for(self, owner: Any) -> Self:
+        """The same for lists, which are found by the owner."""
+        found = self.visible_to(None)
         return found if owner is None else found.filter(owner=owner)
 
 

@@ -11,13 +11,14 @@ from django.db.models import Q
 
 from runs.errors import InvalidRequest
 from runs.models import ApiKey, ClockTimestamp
+from runs.prepared import steady
 from runs.statements import Select, Statement, execute
 
 PREFIX_LENGTH = 8
 MIN_LENGTH = 16
 _USED_EVERY = timedelta(minutes=1)
-_KEY = Select(ApiKey, "WHERE digest = %s AND revoked_at IS NULL")
-_CLOCK = Statement("SELECT clock_timestamp()")
+_KEY = Select(ApiKey, "WHERE digest = %s AND (revoked_at IS NULL) IS TRUE")
+_CLOCK = Statement("SELECT clock_timestamp()", kept=True)
 
 
 def create_api_key(*, owner: Any, name: str, key: str | None = None) -> tuple[ApiKey, str]:
@@ -36,7 +37,7 @@ def create_api_key(*, owner: Any, name: str, key: str | None = None) -> tuple[Ap
 
 def find_api_key(key: str) -> ApiKey | None:
     """Return the key a caller sent if it exists, is not revoked and its owner is active."""
-    keys, owners, [(now,)] = execute(_KEY(_digest(key)), _owner()(_digest(key)), _CLOCK)
+    _, keys, owners, [(now,)] = execute(steady(), _KEY(_digest(key)), _owner()(_digest(key)), _CLOCK)
     if not keys or not owners:
         return None
     [row], [row.owner] = _KEY.load(keys), _owner().load(owners)

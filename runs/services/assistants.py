@@ -96,7 +96,7 @@ def delete_assistant(*, actor: Actor, assistant_id: UUID, threads: bool = False)
     with transaction.atomic(durable=True):
         _lock_own(assistant_id, actor).delete()
     if threads:
-        last_run_by_it = Thread.objects.visible_to(actor.owner).filter(
+        last_run_by_it = Thread.objects.listed_for(actor.owner).filter(
             metadata__contains={"assistant_id": str(assistant_id)}
         )
         delete_threads(thread_ids=list(last_run_by_it.values_list("pk", flat=True)), actor=actor)

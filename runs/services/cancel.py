@@ -1,6 +1,7 @@
 """Cancel: the row changes first, the worker is told at once, the fence makes whatever it still does harmless."""
 
 from collections.abc import Collection, Iterable
+from typing import Any
 from uuid import UUID
 
 from django.db import transaction
@@ -9,7 +10,7 @@ from runs import dispatch
 from runs.actors import Actor
 from runs.errors import NotCancellable, RunNotFound, ThreadNotFound
 from runs.locks import LockedThread, lock_run_of_thread, lock_thread
-from runs.models import Run
+from runs.models import Compared, Run
 from runs.services.stop import stop_run
 from runs.services.transition import release
 from runs.states import CancelAction, RunStatus
@@ -72,11 +73,14 @@ def cancel_runs(
     A run that has ended meanwhile is left alone. Never waits for two threads at once.
     """
     wanted_statuses = frozenset(statuses)
-    wanted = Run.objects.visible_to(actor.owner).filter(status__in=list(wanted_statuses))
+    conditions: dict[str, Any] = {"status__in": list(wanted_statuses)}
     if thread_id is not None:
-        wanted = wanted.filter(thread_id=thread_id)
-    if run_ids is not None:
-        wanted = wanted.filter(pk__in=list(run_ids))
+        conditions["thread"] = thread_id
+    wanted = Run.objects.visible_to(actor.owner)
+    if run_ids is None:
+        wanted = wanted.filter(**conditions)
+    else:
+        wanted = wanted.filter(Compared(**conditions), pk__in=list(run_ids))
     by_thread: dict[UUID, set[UUID]] = {}
     for found_thread, found_run in wanted.values_list("thread_id", "pk"):
         by_thread.setdefault(found_thread, set()).add(found_run)

@@ -8,10 +8,13 @@ from django.db import transaction
 from runs.errors import CheckpointNotFound, Fenced, ThreadNotFound
 from runs.jsonvalues import check_storable
 from runs.locks import LockedThread, lock_attempt, lock_thread
-from runs.models import Checkpoint, Run
+from runs.models import Checkpoint, Compared, Run
 from runs.models.fields import new_checkpoint_id
 from runs.services.progress import Report
-from runs.services.transition import insert_head, update_run
+from runs.services.transition import insert_heads, update_run
+from runs.statements import Select, execute
+
+_HEAD = Select(Checkpoint, "WHERE id = %s")
 
 
 @transaction.atomic(durable=True)
@@ -37,12 +40,14 @@ def write_checkpoint(
     run = lock_attempt(run_id, attempt)
     if report is not None and (columns := report.columns()):
         update_run(run, **columns)
-    if checkpoint_id is not None and (stored := Checkpoint.objects.filter(pk=checkpoint_id, run=run).first()):
+    if checkpoint_id is not None and (stored := Checkpoint.objects.filter(Compared(run=run), pk=checkpoint_id).first()):
         return stored
-    return append_checkpoint(locked, run, delta, upcoming=[run.assistant], checkpoint_id=checkpoint_id)
+    checkpoint = next_checkpoint(locked, run, delta, upcoming=[run.assistant], checkpoint_id=checkpoint_id)
+    insert_heads(locked, [checkpoint])
+    return checkpoint
 
 
-def append_checkpoint(
+def next_checkpoint(
     locked: LockedThread,
     run: Run,
     delta: dict[str, Any],
@@ -50,10 +55,10 @@ def append_checkpoint(
     upcoming: list[str],
     checkpoint_id: UUID | None = None,
 ) -> Checkpoint:
-    """Insert the checkpoint that follows the run's starting point and make it the head; the run is fenced already."""
+    """The checkpoint that follows the run's starting point; it is not stored yet."""
     parent = starting_checkpoint(locked.thread.head_id, run)
     step = 0 if parent is None else parent.step + 1
-    checkpoint = Checkpoint(
+    return Checkpoint(
         id=checkpoint_id or new_checkpoint_id(),
         thread=locked.thread,
         parent=parent,
@@ -64,8 +69,6 @@ def append_checkpoint(
         next=upcoming,
         metadata=_metadata(run, step),
     )
-    insert_head(locked, checkpoint)
-    return checkpoint
 
 
 def starting_checkpoint(head_id: UUID | None, run: Run) -> Checkpoint | None:
@@ -75,11 +78,16 @@ def starting_checkpoint(head_id: UUID | None, run: Run) -> Checkpoint | None:
     """
     forked = run.kwargs.get("checkpoint_id")
     if forked is None or head_id != run.base_id:
-        return None if head_id is None else Checkpoint.objects.filter(pk=head_id).first()
-    start = Checkpoint.objects.forkable().filter(thread=run.thread_id, pk=forked).first()
+        return None if head_id is None else _read_head(head_id)
+    start = Checkpoint.objects.forkable_on(run.thread_id, forked).first()
     if start is None:
         raise CheckpointNotFound
     return start
+
+
+def _read_head(head_id: UUID) -> Checkpoint | None:
+    (rows,) = execute(_HEAD(head_id))
+    return next(iter(_HEAD.load(rows)), None)
 
 
 def _metadata(run: Run, step: int) -> dict[str, Any]:

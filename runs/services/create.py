@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
@@ -12,17 +12,25 @@ from django.db import DatabaseError, InterfaceError, OperationalError, connectio
 from runs import dispatch
 from runs.actors import Actor
 from runs.conf import runs_settings
-from runs.errors import CheckpointNotFound, InvalidRequest, NotRetryable, OutcomeUnknown, RunNotFound, ThreadDeleting
+from runs.errors import (
+    CheckpointNotFound,
+    InvalidRequest,
+    NotRetryable,
+    OutcomeUnknown,
+    RunNotFound,
+    ThreadDeleting,
+    ThreadNotFound,
+)
 from runs.jsonvalues import check_storable
-from runs.locks import LockedThread, lock_thread
+from runs.locks import LockedThread, lock_or_insert_thread, lock_thread
 from runs.logcontext import bind
-from runs.models import Checkpoint, Run, new_id
+from runs.models import Checkpoint, Compared, Run, Thread, new_id
 from runs.services.chosen import choose_assistant
 from runs.services.idempotency import Idempotency, bind_key, take_key
 from runs.services.measure import accepted_on_commit, count_accepted, refusals
 from runs.services.multitask import admit, parse_strategy
-from runs.services.threads import insert_thread
-from runs.services.transition import insert_run, refresh_thread
+from runs.services.threads import refuse_while_deleting
+from runs.services.transition import insert_run
 from runs.states import DisconnectMode, OnCompletion
 from runs.tracing import create_span
 
@@ -68,7 +76,23 @@ class CreatedRun:
     replayed: bool = False
 
 
-def create_run(*, thread_id: UUID, spec: RunSpec, actor: Actor, idempotency: Idempotency | None = None) -> CreatedRun:
+class Expectation(Protocol):
+    """Of somebody who listens for what happens to the run from before it is there."""
+
+    run_id: UUID
+
+    def before_commit(self) -> None:
+        """Everything that will happen to the run happens after this."""
+
+
+def create_run(
+    *,
+    thread_id: UUID,
+    spec: RunSpec,
+    actor: Actor,
+    idempotency: Idempotency | None = None,
+    expected: Expectation | None = None,
+) -> CreatedRun:
     """Accept a run on the thread, all or nothing: strategy, displacement, insert, and the hand-over to Celery.
 
     Raises ThreadNotFound, ThreadBusy, QueueFull, ThreadDeleting, UnknownAssistant, AssistantNotFound,
@@ -77,17 +101,17 @@ def create_run(*, thread_id: UUID, spec: RunSpec, actor: Actor, idempotency: Ide
     commit.
     """
     with refusals([spec]):
-        run = _build_run(thread_id, spec, actor)
+        run = _build_run(thread_id, spec, actor, expected.run_id if expected else new_id())
         bind(thread=thread_id, run=run.pk)
         with create_span(run.pk, thread_id) as run.traceparent:
-            return _commit(lambda: [_admit(run, spec, actor, idempotency)])[0]
+            return _commit(lambda: [_admit(run, spec, actor, idempotency)], expected)[0]
 
 
 def create_runs(*, specs: Sequence[RunSpec], actor: Actor, idempotency: Idempotency | None = None) -> list[CreatedRun]:
     """Accept runs on new threads, one each: all of them or none. Raises what `create_run` raises."""
     specs = [replace(spec, create_thread=True) for spec in specs]
     with refusals(specs):
-        runs = [_build_run(new_id(), spec, actor) for spec in specs]
+        runs = [_build_run(new_id(), spec, actor, new_id()) for spec in specs]
         keys = [idempotency and idempotency.part(number) for number in range(len(specs))]
         wanted = list(zip(runs, specs, keys, strict=True))
         for run in runs:
@@ -96,12 +120,14 @@ def create_runs(*, specs: Sequence[RunSpec], actor: Actor, idempotency: Idempote
         return _commit(lambda: [_admit(run, spec, actor, key) for run, spec, key in wanted])
 
 
-def _commit(admit_all: Callable[[], list[CreatedRun]]) -> list[CreatedRun]:
+def _commit(admit_all: Callable[[], list[CreatedRun]], expected: Expectation | None = None) -> list[CreatedRun]:
     """Admit in one transaction; if the answer to its commit is lost, read what has become of it."""
     created: list[CreatedRun] = []
     try:
         with transaction.atomic(durable=True):
             created = admit_all()
+            if expected is not None:
+                expected.before_commit()
     except (OperationalError, InterfaceError):
         if not created:
             raise
@@ -113,9 +139,7 @@ def _admit(run: Run, spec: RunSpec, actor: Actor, idempotency: Idempotency | Non
     if idempotency is not None and (known := take_key(idempotency, actor)) is not None:
         displaced = list(Run.objects.filter(displaced_by=known).order_by("sequence"))
         return CreatedRun(run=known, displaced=displaced, replayed=True)
-    if spec.create_thread:
-        insert_thread(run.thread_id, actor, spec.thread_metadata)
-    locked = lock_thread(run.thread_id, owner=actor.owner)
+    locked = _lock(run.thread_id, spec, actor)
     _check_stays(locked)
     _check_retried(locked, spec)
     _check_checkpoint(locked, spec)
@@ -126,6 +150,16 @@ def _admit(run: Run, spec: RunSpec, actor: Actor, idempotency: Idempotency | Non
     if idempotency is not None:
         bind_key(idempotency, actor, run)
     return CreatedRun(run=run, displaced=displaced)
+
+
+def _lock(thread_id: UUID, spec: RunSpec, actor: Actor) -> LockedThread:
+    if not spec.create_thread:
+        return lock_thread(thread_id, owner=actor.owner)
+    try:
+        return lock_or_insert_thread(Thread(id=thread_id, owner=actor.owner, metadata=spec.thread_metadata))
+    except ThreadNotFound:
+        refuse_while_deleting(thread_id, actor)
+        raise
 
 
 def _look_up(created: CreatedRun) -> CreatedRun:
@@ -144,7 +178,7 @@ def _look_up(created: CreatedRun) -> CreatedRun:
     return created
 
 
-def _build_run(thread_id: UUID, spec: RunSpec, actor: Actor) -> Run:
+def _build_run(thread_id: UUID, spec: RunSpec, actor: Actor, run_id: UUID) -> Run:
     """Everything that can be refused without the database is refused here, before any lock is taken."""
     defaults = runs_settings()
     chosen = choose_assistant(spec.assistant, owner=actor.owner)
@@ -154,7 +188,7 @@ def _build_run(thread_id: UUID, spec: RunSpec, actor: Actor) -> Run:
         _check_for_function(chosen.graph_id, spec.kwargs)
     kwargs = chosen.complete(spec.kwargs)
     return Run(
-        id=new_id(),
+        id=run_id,
         thread_id=thread_id,
         assistant=chosen.graph_id,
         assistant_id=spec.assistant_id or chosen.assistant_id,
@@ -222,7 +256,8 @@ def _check_retried(locked: LockedThread, spec: RunSpec) -> None:
     """Under the lock, as everything that is decided: the run may be deleted meanwhile."""
     if spec.retry_of is None:
         return
-    retried = Run.objects.filter(pk=spec.retry_of, thread=locked.thread, deleted_at=None).only("status").first()
+    there = Run.objects.filter(Compared(thread=locked.thread, deleted_at=None), pk=spec.retry_of)
+    retried = there.only("status").first()
     if retried is None:
         raise RunNotFound
     if not retried.is_terminal:
@@ -233,7 +268,7 @@ def _check_checkpoint(locked: LockedThread, spec: RunSpec) -> None:
     checkpoint_id = spec.kwargs.get("checkpoint_id")
     if checkpoint_id is None:
         return
-    if not Checkpoint.objects.forkable().filter(thread=locked.thread, pk=checkpoint_id).exists():
+    if not Checkpoint.objects.forkable_on(locked.thread, checkpoint_id).exists():
         raise CheckpointNotFound
 
 
@@ -245,10 +280,8 @@ def _insert(locked: LockedThread, run: Run, spec: RunSpec, actor: Actor) -> None
         run.not_before = locked.now + timedelta(seconds=spec.after_seconds)
     if goes_first := _goes_first(locked, run):
         run.dispatched_at, run.dispatches = locked.now, 1
-    insert_run(run, actor=actor, reason=spec.reason)
+    insert_run(locked, run, actor=actor, reason=spec.reason, **_description(locked, run))
     accepted_on_commit(run)
-    locked.runs.append(run)
-    refresh_thread(locked, **_description(locked, run))
     if goes_first:
         dispatch.publish_on_commit(run)
 

@@ -45,7 +45,7 @@ def remove_expired_items(limit: int = 1000) -> int:
     """Remove what graphs have stored for a time that is over; returns how many went."""
     if not _execute("SELECT to_regclass('store') IS NOT NULL", [])[0][0]:
         return 0
-    gone = "SELECT prefix, key FROM store WHERE expires_at < clock_timestamp() LIMIT %s FOR UPDATE SKIP LOCKED"
+    gone = "SELECT prefix, key FROM store WHERE expires_at < statement_timestamp() LIMIT %s FOR UPDATE SKIP LOCKED"
     statement = f"DELETE FROM store WHERE (prefix, key) IN ({gone}) RETURNING 1"  # noqa: S608 - our own words
     return len(_execute(statement, [limit]))
 

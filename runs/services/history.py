@@ -10,6 +10,13 @@ from runs.errors import CheckpointNotFound, InvalidRequest, ThreadNotFound
 from runs.models import Checkpoint, Thread
 
 MAX_LIMIT = 1000
+_TABLE = Checkpoint._meta.db_table
+#: A checkpoint and its ancestors, so many steps.
+_LINE = (
+    f"WITH RECURSIVE line AS (SELECT id, parent_id, 1 AS depth FROM {_TABLE} WHERE id = %s "  # noqa: S608 - our name
+    f"UNION ALL SELECT c.id, c.parent_id, line.depth + 1 FROM {_TABLE} c JOIN line ON c.id = line.parent_id "
+    "WHERE line.depth < %s)"
+)
 
 
 def get_thread(*, thread_id: UUID, owner: Any) -> Thread:
@@ -28,7 +35,7 @@ def get_state(*, thread_id: UUID, owner: Any, checkpoint_id: UUID | None = None)
     thread = get_thread(thread_id=thread_id, owner=owner)
     if checkpoint_id is None:
         return thread.head
-    checkpoint = Checkpoint.objects.forkable().filter(thread=thread, pk=checkpoint_id).first()
+    checkpoint = Checkpoint.objects.forkable_on(thread, checkpoint_id).first()
     if checkpoint is None:
         raise CheckpointNotFound
     return checkpoint
@@ -57,7 +64,8 @@ def get_history(
 
 def lineage_ids(checkpoint_id: UUID | None, limit: int | None = None) -> list[UUID]:
     """The ids of this checkpoint and its ancestors, newest first; `limit`: of so many at most."""
-    return [checkpoint.pk for checkpoint in _lineage(checkpoint_id, limit, {}, columns="c.id")]
+    rows = Checkpoint.objects.raw(f"{_LINE} SELECT id FROM line ORDER BY depth", [checkpoint_id, _deepest(limit, {})])  # noqa: S608
+    return [checkpoint.pk for checkpoint in rows]
 
 
 def langgraph_ids(checkpoint_ids: Sequence[UUID]) -> list[UUID]:
@@ -68,16 +76,10 @@ def langgraph_ids(checkpoint_ids: Sequence[UUID]) -> list[UUID]:
     return [copies.get(one) or one for one in checkpoint_ids]
 
 
-def _lineage(
-    checkpoint_id: UUID | None, limit: int | None, metadata: dict[str, Any], *, columns: str = "c.*"
-) -> Sequence[Checkpoint]:
+def _lineage(checkpoint_id: UUID | None, limit: int, metadata: dict[str, Any]) -> Sequence[Checkpoint]:
     """Walk the parents in one recursive statement that carries ids only, then read the rows that were asked for."""
-    table = Checkpoint._meta.db_table
     rows = Checkpoint.objects.raw(
-        f"WITH RECURSIVE line AS (SELECT id, parent_id, 1 AS depth FROM {table} WHERE id = %s "  # noqa: S608 - our name
-        f"UNION ALL SELECT c.id, c.parent_id, line.depth + 1 FROM {table} c JOIN line ON c.id = line.parent_id "
-        "WHERE line.depth < %s) "
-        f"SELECT {columns} FROM line JOIN {table} c ON c.id = line.id WHERE c.metadata @> %s "
+        f"{_LINE} SELECT c.* FROM line JOIN {_TABLE} c ON c.id = line.id WHERE c.metadata @> %s "  # noqa: S608 - our name
         "ORDER BY line.depth LIMIT %s",
         [checkpoint_id, _deepest(limit, metadata), Jsonb(metadata), limit],
     )

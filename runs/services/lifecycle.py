@@ -1,5 +1,6 @@
 """The life of an attempt: claim, finish, time out, and the end of its lease. Every step is fenced by the attempt."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -11,13 +12,30 @@ from runs import dispatch
 from runs.actors import Actor, system
 from runs.assistants import registry
 from runs.errors import Fenced, UnknownAssistant, WorkerDraining
-from runs.locks import LockedThread, claimants_row, load_claimant, lock_attempt, lock_run_of_thread
+from runs.locks import (
+    LockedThread,
+    attempts_row,
+    claimants_row,
+    load_attempt,
+    load_claimant,
+    lock_run_of_thread,
+)
 from runs.models import Checkpoint, Run
-from runs.services.checkpoints import append_checkpoint
+from runs.services.checkpoints import next_checkpoint
+from runs.services.graph_writes import GraphWrite, apply_graph_writes
 from runs.services.measure import left_on_commit, recovered_on_commit
 from runs.services.progress import Report
-from runs.services.transition import change_status, dispatch_next, move_head, release, update_run, write_event
-from runs.statements import Select, execute
+from runs.services.transition import (
+    change_status,
+    dispatch_next,
+    move_head,
+    new_heads,
+    release,
+    update_run,
+    what_it_shows,
+    write_event,
+)
+from runs.statements import Select, Statement
 from runs.states import Departure, RunStatus
 from runs.streaming import notify
 
@@ -34,6 +52,8 @@ class Outcome:
     status: RunStatus
     keeps_head: bool = False
     values: dict[str, Any] | None = None
+    #: What a graph has written last, stored with the outcome.
+    writes: Sequence[GraphWrite] = ()
     error: dict[str, Any] | None = None
 
 
@@ -45,14 +65,14 @@ def claim_run(*, run_id: UUID, worker_id: UUID) -> Run | None:
     Raises WorkerDraining if only the worker's drain is in the way. Nothing is published then, or a worker that still
     consumes would be sent its own refusals: whoever calls hands the run over when it takes no messages any more.
     """
-    found = lock_run_of_thread(run_id)
+    found = lock_run_of_thread(run_id, claimants_row(worker_id), _WHOLE(run_id))
     if found is None:
         return None
     locked, run = found
     if locked.leased is not None:
         return None
     first = locked.first_in_queue()
-    claimant, whole = execute(claimants_row(worker_id), _WHOLE(run_id))
+    claimant, whole = locked.beside
     worker = load_claimant(claimant)
     if first is None or first.pk != run.pk or worker is None:
         dispatch_next(locked)
@@ -121,34 +141,40 @@ def finish_run(
     `last_frame`: the number of the last frame of its stream.
     Raises Fenced if the attempt no longer owns the run; nothing has changed then.
     """
-    found = lock_run_of_thread(run_id)
+    found = lock_run_of_thread(run_id, attempts_row(run_id))
     if found is None:
         raise Fenced
     locked, _ = found
-    run = lock_attempt(run_id, attempt)
+    run = load_attempt(locked.beside[0], attempt)
     locked.replace(run)
-    if outcome.status == RunStatus.SUCCESS and not outcome.keeps_head:
-        _complete_state(locked, run, outcome.values)
+    written, moved = _complete_state(locked, run, outcome)
     reported = report.columns() if report else {}
-    change_status(
+    shown = change_status(
         locked,
         run,
         outcome.status,
         actor=system("worker"),
         reason=reason,
+        first=written,
+        then=what_it_shows(locked.thread),
         last_frame=last_frame,
         error=outcome.error,
         leased=not left,
         **reported,
     )
-    release(locked)
+    release(locked, shown, **moved)
     return run
 
 
-def _complete_state(locked: LockedThread, run: Run, values: dict[str, Any] | None) -> None:
-    """A successful run leaves a head that waits for nothing."""
-    if values is not None or _waits_for_something(locked.thread.head_id):
-        append_checkpoint(locked, run, values or {}, upcoming=[])
+def _complete_state(locked: LockedThread, run: Run, outcome: Outcome) -> tuple[list[Statement], dict[str, Any]]:
+    """A successful run leaves a head that waits for nothing: what inserts it, and the columns of the thread."""
+    if outcome.writes:
+        return apply_graph_writes(locked, run, outcome.writes)
+    if outcome.status != RunStatus.SUCCESS or outcome.keeps_head:
+        return [], {}
+    if outcome.values is None and not _waits_for_something(locked.thread.head_id):
+        return [], {}
+    return new_heads(locked, [next_checkpoint(locked, run, outcome.values or {}, upcoming=[])])
 
 
 def _waits_for_something(head_id: UUID | None) -> bool:

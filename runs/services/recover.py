@@ -11,7 +11,7 @@ from django.db.models.functions import Least, Power
 from runs.actors import Actor, system
 from runs.conf import runs_settings
 from runs.locks import clock, lock_dispatched_runs, try_lock_thread
-from runs.models import ClockTimestamp, Run
+from runs.models import ClockTimestamp, Compared, Run, StatementTimestamp, Worker
 from runs.services.lifecycle import executor_gone, time_out_run
 from runs.services.sweep import for_each
 from runs.services.transition import dispatch_next
@@ -48,8 +48,12 @@ def recover_stalled_runs(actor: Actor = SCHEDULER, limit: int | None = BATCH) ->
 
 
 def stalled_runs() -> QuerySet[Run]:
-    """Runs that a buried worker holds."""
-    return Run.objects.leased().filter(worker__buried_at__isnull=False)
+    """Runs that a buried worker holds.
+
+    Looked for among what is held: every process that ever was has left a worker, and each would be a look-up.
+    """
+    buried = Worker.objects.filter(pk=OuterRef("worker"), buried_at__isnull=False)
+    return Run.objects.leased().filter(Compared(Exists(buried)))
 
 
 def held_by(worker_ids: Collection[UUID]) -> QuerySet[Run]:
@@ -69,7 +73,7 @@ def time_out_overdue_runs(actor: Actor = SCHEDULER, limit: int | None = BATCH) -
 
 def overdue_runs() -> QuerySet[Run]:
     """Runs that execute beyond their time limit."""
-    return Run.objects.filter(status=RunStatus.RUNNING, timeout_at__lt=ClockTimestamp())
+    return Run.objects.filter(status=RunStatus.RUNNING, timeout_at__lt=StatementTimestamp())
 
 
 def dispatch_lost_runs(limit: int | None = BATCH) -> int:

@@ -1,13 +1,14 @@
 """What a run left behind, and how far it is: for those who wait for it."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 from uuid import UUID
 
 from runs.errors import RunNotFound
-from runs.models import Checkpoint, Run
+from runs.models import Checkpoint, Compared, Run
+from runs.prepared import steady
 from runs.services.transition import present_error
-from runs.statements import Select, execute
+from runs.statements import M, Row, Select, execute
 from runs.states import FAILED, RunStatus
 
 _OUTCOME = Select(Run, "WHERE id = %s", only=("thread_id", "status", "leased", "error", "reason", "attempt", "base_id"))
@@ -23,7 +24,8 @@ _LAST_STEP = Select(
 
 def is_settled(run_id: UUID) -> bool:
     """Return whether the run is terminal and nothing executes it any more, or has gone altogether."""
-    run = _row(run_id)
+    (rows,) = execute(_OUTCOME(run_id))
+    run = _first(_OUTCOME, rows)
     return run is None or run.is_settled
 
 
@@ -32,26 +34,29 @@ def find_result(run_id: UUID) -> dict[str, Any] | None:
 
     For somebody who has been let in before: a run that was hidden meanwhile still answers. Raises RunNotFound.
     """
-    run = _row(run_id)
+    _, runs, steps = execute(steady(), _OUTCOME(run_id), _LAST_STEP(run_id, run_id))
+    run = _first(_OUTCOME, runs)
     if run is None:
         raise RunNotFound
     if not run.is_terminal:
         return None
     if run.status in FAILED:
         return {"__error__": present_error(run.error or {"type": run.status, "message": run.reason})}
-    return final_values(run)
-
-
-def _row(run_id: UUID) -> Run | None:
-    (rows,) = execute(_OUTCOME(run_id))
-    return next(iter(_OUTCOME.load(rows)), None)
+    return _values(run, _first(_LAST_STEP, steps))
 
 
 def final_values(run: Run) -> dict[str, Any]:
     """Its last step that was kept, else what it found: its own state, which a later run does not change."""
-    (rows,) = execute(_LAST_STEP(run.pk, run.pk))
-    own = next(iter(_LAST_STEP.load(rows)), None)
-    found = own or (run.base if run.attempt else run.thread.head)
+    (steps,) = execute(_LAST_STEP(run.pk, run.pk))
+    return _values(run, _first(_LAST_STEP, steps))
+
+
+def _first(select: Select[M], rows: Sequence[Row]) -> M | None:
+    return next(iter(select.load(rows)), None)
+
+
+def _values(run: Run, last_step: Checkpoint | None) -> dict[str, Any]:
+    found = last_step or (run.base if run.attempt else run.thread.head)
     if found is None:
         return {}
     pending = [{"response_schema": None, **item} for items in found.interrupts.values() for item in items]
@@ -66,5 +71,5 @@ def exist(
     if run_ids is None:
         found = found.filter(status__in=list(statuses))
     else:
-        found = found.filter(thread=thread_id, pk__in=list(run_ids))
+        found = found.filter(Compared(thread=thread_id), pk__in=list(run_ids))
     return found.exists()

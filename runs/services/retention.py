@@ -8,7 +8,7 @@ from django.db.models import Exists, OuterRef, QuerySet
 
 from runs.conf import runs_settings
 from runs.locks import lock_old_keys, try_lock_keys, try_lock_thread
-from runs.models import Checkpoint, ClockTimestamp, Run, SubgraphCheckpoint, Thread
+from runs.models import Checkpoint, ClockTimestamp, Run, StatementTimestamp, SubgraphCheckpoint, Thread
 from runs.services.graph_rows import remove_rows_of_run, remove_rows_of_thread
 from runs.services.sweep import for_each
 from runs.states import OnCompletion
@@ -104,5 +104,5 @@ def forget_idempotency_keys() -> int:
 @transaction.atomic(durable=True)
 def _forget_keys(limit: int) -> int:
     age = timedelta(seconds=runs_settings().IDEMPOTENCY_SECONDS)
-    removed, _ = lock_old_keys(ClockTimestamp() - age, limit).delete()
+    removed, _ = lock_old_keys(StatementTimestamp() - age, limit).delete()
     return removed

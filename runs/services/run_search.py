@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
-from runs.models import ClockTimestamp, Run
+from runs.models import Run, StatementTimestamp
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,5 +36,5 @@ def search_runs(wanted: RunFilter, *, limit: int) -> list[Run]:
     }
     found = Run.objects.visible_to(None).filter(**{name: value for name, value in exact.items() if value is not None})
     if wanted.within is not None:
-        found = found.filter(created_at__gte=ClockTimestamp() - wanted.within)
+        found = found.filter(created_at__gte=StatementTimestamp() - wanted.within)
     return list(found.select_related("owner").defer("kwargs", "metadata", "usage").newest_first()[:limit])

@@ -7,18 +7,26 @@ from uuid import UUID
 
 from runs.errors import InvalidRequest, RunNotFound, ThreadNotFound
 from runs.models import ClockTimestamp, Run, Thread
+from runs.prepared import steady
+from runs.statements import Select, execute
 from runs.states import RunStatus
 
 DEFAULT_LIMIT = 100
+#: As `visible_to` shows it to everyone: clients ask for one run again and again, until it has ended.
+_SHOWN = Select(
+    Run,
+    "WHERE id = %s AND (deleted_at IS NULL) IS TRUE AND EXISTS ("
+    "SELECT FROM runs_thread WHERE id = runs_run.thread_id AND (runs_thread.deleted_at IS NULL) IS TRUE)",
+)
 
 
 def get_run(*, run_id: UUID, owner: Any, thread_id: UUID | None = None) -> Run:
     """Return the run, or raise RunNotFound: a stranger's run looks exactly like a missing one."""
-    found = Run.objects.visible_to(owner).filter(pk=run_id)
-    if thread_id is not None:
-        found = found.filter(thread_id=thread_id)
-    run = found.first()
-    if run is None:
+    _, rows = execute(steady(), _SHOWN(run_id))
+    run = next(iter(_SHOWN.load(rows)), None)
+    if run is None or (owner is not None and run.owner_id != owner.pk):
+        raise RunNotFound
+    if thread_id is not None and run.thread_id != thread_id:
         raise RunNotFound
     return run
 
@@ -55,13 +63,14 @@ def queue_positions(thread_id: UUID) -> dict[UUID, int]:
 def queue_positions_of(thread_ids: Collection[UUID]) -> dict[UUID, int]:
     """Return `queue_position` of every pending run of these threads, in one statement.
 
-    A scheduled run holds nobody back: whatever is due goes before it.
+    A scheduled run holds nobody back: whatever is due goes before it. A stopping one is read with them, or the index
+    of what is unsettled would not do.
     """
     if not thread_ids:
         return {}
-    in_flight = Run.objects.filter(thread__in=thread_ids).in_flight().annotate(now=ClockTimestamp())
-    found: Iterable[Any] = in_flight.only("thread_id", "status", "attempt", "sequence", "not_before")
-    queue = sorted(found, key=lambda run: (run.thread_id, *run.queue_key(run.now)))
+    unsettled = Run.objects.filter(thread__in=thread_ids).unsettled().annotate(now=ClockTimestamp())
+    found: Iterable[Any] = unsettled.only("thread_id", "status", "attempt", "sequence", "not_before")
+    queue = sorted((run for run in found if run.is_in_flight), key=lambda run: (run.thread_id, *run.queue_key(run.now)))
     places: dict[UUID, int] = {}
     before: Counter[UUID] = Counter()
     for run in queue:

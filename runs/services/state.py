@@ -46,7 +46,7 @@ def update_state(
 def _parent(locked: LockedThread, checkpoint_id: UUID | None) -> Checkpoint | None:
     if checkpoint_id is None:
         return Checkpoint.objects.filter(head_of=locked.thread).first()
-    former = Checkpoint.objects.forkable().filter(thread=locked.thread, pk=checkpoint_id).first()
+    former = Checkpoint.objects.forkable_on(locked.thread, checkpoint_id).first()
     if former is None:
         raise CheckpointNotFound
     return former

@@ -6,7 +6,7 @@ from runs import dispatch
 from runs.actors import Actor
 from runs.locks import LockedThread
 from runs.models import Run
-from runs.services.graph_checkpoints import put_back
+from runs.services.graph_writes import put_back
 from runs.services.transition import change_status, move_head
 from runs.states import CancelAction, RunStatus
 

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, Self
 from uuid import UUID
 
 from django.db.models import QuerySet
+from django.utils.functional import cached_property
 
 from runs.errors import CheckpointNotFound, InvalidRequest
 from runs.models import Checkpoint, SubgraphCheckpoint, Thread

@@ -53,7 +53,7 @@ def count_threads(*, owner: Any, wanted: ThreadFilter) -> int:
 
 
 def _matching(owner: Any, wanted: ThreadFilter) -> ThreadQuerySet:
-    found = Thread.objects.visible_to(owner)
+    found = Thread.objects.listed_for(owner) if wanted.ids is None else Thread.objects.visible_to(owner)
     if wanted.ids is not None:
         found = found.filter(pk__in=wanted.ids)
     if wanted.metadata:

@@ -11,7 +11,7 @@ from runs.actors import Actor
 from runs.errors import RunNotFound, ThreadDeleting, ThreadExists, ThreadNotFound
 from runs.jsonvalues import check_storable
 from runs.locks import LockedThread, lock_thread
-from runs.models import Run, Thread
+from runs.models import Compared, Run, Thread
 from runs.services.inserting import insert_if_free
 from runs.services.stop import stop_run
 from runs.services.transition import release, update_run
@@ -47,9 +47,14 @@ def insert_thread(thread_id: UUID, actor: Actor, metadata: dict[str, Any]) -> bo
     """
     if insert_if_free(Thread(id=thread_id, owner=actor.owner, metadata=metadata)):
         return True
-    if Thread.objects.filter(pk=thread_id, owner=actor.owner, deleted_at__isnull=False).exists():
-        raise ThreadDeleting
+    refuse_while_deleting(thread_id, actor)
     return False
+
+
+def refuse_while_deleting(thread_id: UUID, actor: Actor) -> None:
+    """Raise ThreadDeleting if the caller's own thread with this id has not gone yet."""
+    if Thread.objects.filter(Compared(owner=actor.owner, deleted_at__isnull=False), pk=thread_id).exists():
+        raise ThreadDeleting
 
 
 @transaction.atomic(durable=True)
@@ -88,7 +93,7 @@ def delete_threads(*, thread_ids: Iterable[UUID], actor: Actor) -> int:
 def delete_run(*, thread_id: UUID, run_id: UUID, actor: Actor) -> None:
     """Stop the run if it is in flight and hide it at once. Raises ThreadNotFound, RunNotFound."""
     locked = lock_thread(thread_id, owner=actor.owner)
-    run = locked.find(run_id) or Run.objects.filter(pk=run_id, thread_id=thread_id).first()
+    run = locked.find(run_id) or Run.objects.filter(Compared(thread=thread_id), pk=run_id).first()
     if run is None or run.deleted_at is not None:
         raise RunNotFound
     if run.is_in_flight:

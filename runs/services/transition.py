@@ -1,6 +1,6 @@
 """The one helper that changes the status of a run, and what every change must leave consistent."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.db.models import Model
@@ -11,7 +11,7 @@ from runs.errors import IllegalTransition
 from runs.locks import LockedThread
 from runs.models import Checkpoint, Run, RunEvent, Thread
 from runs.services.measure import changed_on_commit
-from runs.statements import Select, Statement, execute, insert, update
+from runs.statements import Row, Select, Statement, execute, insert, update
 from runs.states import FAILED, TERMINAL, OnCompletion, RunStatus, ThreadStatus, is_legal
 from runs.streaming import notify
 
@@ -31,10 +31,13 @@ def change_status(
     *,
     actor: Actor,
     reason: str = "",
+    first: Sequence[Statement] = (),
+    then: Sequence[Statement] = (),
     **columns: Any,
-) -> None:
+) -> list[list[Row]]:
     """Move the run to `to`, write its RunEvent, and set `columns` in the same statement; the thread is locked.
 
+    `first` and `then` are sent along, before and behind that; returns what `then` has found.
     On commit whoever watches the run is told; a terminal status ends its stream.
     Raises IllegalTransition if the table has no such transition.
     """
@@ -45,11 +48,13 @@ def change_status(
         columns |= {"finished_at": locked.now, "dispatched_at": None}
     changed = {"status": to, "reason": reason or run.reason, "updated_at": locked.now, **columns}
     _show(run, changed)
-    execute(update(run, changed), _event(run, came_from, actor=actor, reason=reason))
+    own = [update(run, changed), _event(run, came_from, actor=actor, reason=reason)]
+    found = execute(*first, *own, *then)[len(first) + len(own) :]
     changed_on_commit(run, came_from, locked.now)
     if run.is_terminal and run.on_completion == OnCompletion.DELETE:
         _hide(locked)
     _announce(run)
+    return found
 
 
 def _hide(locked: LockedThread) -> None:
@@ -59,7 +64,9 @@ def _hide(locked: LockedThread) -> None:
 
 def _announce(run: Run) -> None:
     if run.is_terminal:
-        notify.end_on_commit(run.pk, run.attempt, error=present_error(run.error), last=run.last_frame)
+        # Asked of others it would be read for this alone: it is one of the large columns.
+        error = present_error(run.error) if run.status in FAILED else None
+        notify.end_on_commit(run.pk, run.attempt, error=error, last=run.last_frame)
     else:
         notify.wake_on_commit(run)
 
@@ -81,9 +88,19 @@ def write_event(run: Run, came_from: RunStatus | None, *, actor: Actor, reason: 
     execute(_event(run, came_from, actor=actor, reason=reason))
 
 
-def insert_run(run: Run, *, actor: Actor, reason: str) -> None:
-    """Insert the run with the first event of its history; it shows its place in the order of runs afterwards."""
-    [[(run.sequence,)], _] = execute(insert(run, returning="sequence"), _event(run, None, actor=actor, reason=reason))
+def insert_run(locked: LockedThread, run: Run, *, actor: Actor, reason: str, **columns: Any) -> None:
+    """Insert the pending run with the first event of its history, and what its thread shows now, `columns` as well.
+
+    The run shows its place in the order of runs afterwards.
+    """
+    if locked.thread.status != ThreadStatus.BUSY:
+        columns["status"] = ThreadStatus.BUSY
+    if columns:
+        columns["updated_at"] = locked.now
+    inserted = [insert(run, returning="sequence"), _event(run, None, actor=actor, reason=reason)]
+    [[(run.sequence,)], *_] = execute(*inserted, *([update(locked.thread, columns)] if columns else []))
+    _show(locked.thread, columns)
+    locked.runs.append(run)
 
 
 def _event(run: Run, came_from: RunStatus | None, *, actor: Actor, reason: str) -> Statement:
@@ -106,16 +123,26 @@ def move_head(locked: LockedThread, head_id: Any) -> None:
         _update_thread(locked, head_id=head_id, state_updated_at=locked.now)
 
 
-def insert_head(locked: LockedThread, checkpoint: Checkpoint) -> None:
-    """Insert the checkpoint, unless an earlier try has, and make it the thread's state."""
-    moved = {"head_id": checkpoint.pk, "state_updated_at": locked.now}
-    execute(insert(checkpoint, if_free=True), update(locked.thread, moved))
+def insert_heads(locked: LockedThread, checkpoints: Sequence[Checkpoint]) -> None:
+    """Insert the checkpoints, unless an earlier try has, and make the last of them the thread's state."""
+    inserts, moved = new_heads(locked, checkpoints)
+    execute(*inserts, update(locked.thread, moved))
+
+
+def new_heads(locked: LockedThread, checkpoints: Sequence[Checkpoint]) -> tuple[list[Statement], dict[str, Any]]:
+    """As `insert_heads`, for who writes the thread anyway: what inserts the checkpoints, and the thread's columns."""
+    moved = {"head_id": checkpoints[-1].pk, "state_updated_at": locked.now}
     _show(locked.thread, moved)
+    return [insert(one, if_free=True) for one in checkpoints], moved
 
 
-def release(locked: LockedThread) -> None:
-    """End a transaction that changed a thread's queue or lease: recompute its status, dispatch what may start now."""
-    refresh_thread(locked)
+def release(locked: LockedThread, shown: list[list[Row]] | None = None, **columns: Any) -> None:
+    """End a transaction that changed a thread's queue or lease: recompute its status, dispatch what may start now.
+
+    `shown`: what `what_it_shows` has found after the last change, if that was asked already. `columns` of the thread
+    are written as well.
+    """
+    refresh_thread(locked, shown, **columns)
     dispatch_next(locked)
 
 
@@ -134,10 +161,10 @@ def dispatch_next(locked: LockedThread) -> Run | None:
     return first
 
 
-def refresh_thread(locked: LockedThread, **columns: Any) -> None:
+def refresh_thread(locked: LockedThread, shown: list[list[Row]] | None = None, **columns: Any) -> None:
     """Recompute what the thread shows: its status is a function of its runs and its head. Write `columns` as well."""
     thread = locked.thread
-    status, error = _thread_status(locked)
+    status, error = _thread_status(locked, shown)
     if (thread.status, thread.error) != (status, error):
         columns |= {"status": status, "error": error}
     if columns:
@@ -149,10 +176,15 @@ def _update_thread(locked: LockedThread, **columns: Any) -> None:
     _show(locked.thread, columns)
 
 
-def _thread_status(locked: LockedThread) -> tuple[ThreadStatus, Any]:
+def what_it_shows(thread: Thread) -> list[Statement]:
+    """What decides the status of a thread without runs in flight: the run that has finished last, and the head."""
+    return [_LAST_FINISHED(thread.pk), _HEAD(thread.head_id)]
+
+
+def _thread_status(locked: LockedThread, shown: list[list[Row]] | None) -> tuple[ThreadStatus, Any]:
     if locked.in_flight:
         return ThreadStatus.BUSY, locked.thread.error
-    runs, heads = execute(_LAST_FINISHED(locked.thread.pk), _HEAD(locked.thread.head_id))
+    runs, heads = shown or execute(*what_it_shows(locked.thread))
     for last in _LAST_FINISHED.load(runs):
         if last.status in FAILED:
             return ThreadStatus.ERROR, present_error(last.error)

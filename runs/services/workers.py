@@ -10,7 +10,7 @@ from django.db.models import TextChoices
 
 from runs.conf import runs_settings
 from runs.locks import lock_expired_worker
-from runs.models import ClockTimestamp, Run, Worker
+from runs.models import ClockTimestamp, Run, StatementTimestamp, Worker
 from runs.states import RunStatus
 
 
@@ -109,7 +109,7 @@ def retire_worker(worker_id: UUID) -> None:
 
 def expired_workers(limit: int | None = 100) -> Sequence[UUID]:
     """Workers that may be buried."""
-    expired = Worker.objects.filter(buried_at=None, expires_at__lt=ClockTimestamp())
+    expired = Worker.objects.filter(buried_at=None, expires_at__lt=StatementTimestamp())
     return list(expired.values_list("pk", flat=True)[:limit])
 
 

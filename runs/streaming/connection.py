@@ -3,9 +3,9 @@
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import redis
 import redis.asyncio
@@ -14,6 +14,8 @@ from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from runs.redis_lines import Command, Lines
+
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
@@ -21,6 +23,8 @@ TIMEOUT_SECONDS = 1.0
 CONNECT_SECONDS = 0.25
 #: How long a request that has committed waits for its wake; with RUNS["PUBLISH_TIMEOUT_SECONDS"] at most 0.3 s.
 HINT_SECONDS = 0.1
+#: How many of those that write are kept.
+CONNECTIONS = 10
 READ_SECONDS = 5.0
 READ_CONNECTIONS = 16
 BREAK_SECONDS = 2.0
@@ -28,14 +32,39 @@ BREAK_SECONDS = 2.0
 
 @lru_cache(maxsize=1)
 def writer() -> redis.Redis:
-    """The connection pool of this process for an executor's frames."""
+    """How this process connects for an executor's frames."""
     return _bounded(TIMEOUT_SECONDS, CONNECT_SECONDS)
 
 
 @lru_cache(maxsize=1)
 def hinter() -> redis.Redis:
-    """The connection pool of this process for wakes and end markers, which are sent while a request waits."""
+    """How this process connects for wakes and end markers, which are sent while a request waits."""
     return _bounded(HINT_SECONDS, HINT_SECONDS)
+
+
+def hint(*commands: Command, wait: bool = True) -> None:
+    """Send wakes and end markers, in order, or raise.
+
+    `wait` False: nobody waits for the answer, and if it is an error, the next hint of this process fails instead.
+    """
+    _send(hinter().connection_pool, commands, wait=wait)
+
+
+def write(command: Command) -> Any:
+    """Have an executor's frames written; the answer."""
+    [answer] = _send(writer().connection_pool, [command])
+    return answer
+
+
+def _send(pool: redis.ConnectionPool, commands: Sequence[Command], *, wait: bool = True) -> list[Any]:
+    lines = _lines(pool)
+    answers = lines.send(commands, wait=wait)
+    return lines.send_over_another(pool, commands, wait=wait) if answers is None else answers
+
+
+@lru_cache(maxsize=2)
+def _lines(pool: redis.ConnectionPool) -> Lines:
+    return Lines(CONNECTIONS)
 
 
 def _bounded(seconds: float, to_connect: float) -> redis.Redis:
@@ -67,6 +96,7 @@ def listener() -> "redis.asyncio.Redis":
     return redis.asyncio.Redis.from_url(
         redis_url(),
         decode_responses=True,
+        protocol=2,  # RESP3 marks what was published, and redis-py takes longer to read that
         socket_timeout=None,
         socket_connect_timeout=TIMEOUT_SECONDS,
         retry=AsyncRetry(NoBackoff(), 0),
@@ -99,3 +129,4 @@ class Breaker:
 
 os.register_at_fork(after_in_child=writer.cache_clear)
 os.register_at_fork(after_in_child=hinter.cache_clear)
+os.register_at_fork(after_in_child=_lines.cache_clear)

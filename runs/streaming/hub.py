@@ -8,12 +8,9 @@ import asyncio
 import contextlib
 import contextvars
 import logging
-import signal
-import threading
 import time
 import weakref
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Collection, Coroutine, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -22,6 +19,8 @@ from asgiref.sync import sync_to_async
 
 from runs.streaming import log, rows
 from runs.streaming.connection import listener, reader
+from runs.streaming.shutdown import heed_shutdown
+from runs.streaming.subscription import Subscription
 from runs.streaming.watch import Watch
 
 logger = logging.getLogger(__name__)
@@ -33,6 +32,8 @@ CATCH_UP_SECONDS = 4.5
 #: Of how many streams Redis is asked at once.
 CATCH_UP_BATCH = 200
 SUBSCRIBE_SECONDS = 1.0
+#: How long a channel that nobody watches any more is still subscribed: far shorter than anybody's grace.
+UNSUBSCRIBE_SECONDS = 0.05
 #: A subscription on which nothing was heard for this long, though it was pinged, is dead.
 SILENCE_SECONDS = 10.0
 
@@ -45,8 +46,9 @@ class Hub:
         self.shutting_down = False
         self._watches: dict[str, set[Watch]] = {}
         self._subscribed: dict[str, asyncio.Event] = {}
-        self._pubsub: Any = None
-        self._sending = asyncio.Lock()
+        self._subscription: Subscription | None = None
+        #: Whose last watch has ended, and which are unsubscribed together.
+        self._ended: set[str] = set()
         self._is_serving = False
         #: When the connection was lost last, by the monotonic clock.
         self.lost_at = float("-inf")
@@ -61,34 +63,51 @@ class Hub:
         await asyncio.gather(*tasks, return_exceptions=True)
         await self.client.aclose()
 
-    @asynccontextmanager
-    async def watch(self, run_id: UUID) -> AsyncIterator[Watch]:
+    def watch(self, run_id: UUID) -> "Watching":
         """Watch a run. Subscribed when the block begins (if Redis answers): what is read now misses nothing."""
-        async with self._watching(Watch(log.channel(run_id), run_id=run_id)) as watch:
-            yield watch
+        return Watching(self, Watch.of_run(run_id))
 
-    @asynccontextmanager
-    async def watch_thread(self, thread_id: UUID) -> AsyncIterator[Watch]:
+    def watch_thread(self, thread_id: UUID) -> "Watching":
         """Watch for attempts that begin on the thread."""
-        async with self._watching(Watch(log.thread_channel(thread_id), thread_id=thread_id)) as watch:
-            yield watch
+        return Watching(self, Watch(log.thread_channel(thread_id), thread_id=thread_id))
 
-    @asynccontextmanager
-    async def _watching(self, watch: Watch) -> AsyncIterator[Watch]:
+    async def begin_watch(self, watch: Watch) -> None:
+        """Wake it from now on; returns when it is subscribed."""
+        self._add(watch)
+        try:
+            with contextlib.suppress(TimeoutError):  # Redis is away; the reconnection will wake everybody
+                async with asyncio.timeout(SUBSCRIBE_SECONDS):
+                    await self._subscribe(watch.channel).wait()
+        except BaseException:
+            self.end_watch(watch)
+            raise
+        watch.forget_wakes()
+
+    def expect(self, run_id: UUID) -> Watch:
+        """Begin to watch a run before it exists, until `end_watch`. Whether that is in time, `is_subscribed` says."""
+        watch = Watch.of_run(run_id)
+        self._add(watch)
+        self._subscribe(watch.channel)
+        return watch
+
+    def is_subscribed(self, channel: str) -> bool:
+        """Whether all that is announced from now on will be heard, or else everybody woken. From any thread."""
+        return self._subscription is not None and self._subscribed.get(channel) is _SUBSCRIBED
+
+    def _add(self, watch: Watch) -> None:
         if not self._is_serving:
             self._is_serving = True
             self.begin(self._listen())
             self.begin(self._look())
             self.begin(self._catch_up())
         self._watches.setdefault(watch.channel, set()).add(watch)
-        try:
-            await self._subscribe(watch.channel)
-            yield watch
-        finally:
-            watches = self._watches[watch.channel]
-            watches.discard(watch)
-            if not watches:
-                self._unsubscribe(watch.channel)
+
+    def end_watch(self, watch: Watch) -> None:
+        """Wake it no more."""
+        watches = self._watches[watch.channel]
+        watches.discard(watch)
+        if not watches:
+            self._unsubscribe(watch.channel)
 
     def begin(self, work: Coroutine[Any, Any, None]) -> None:
         """Run this beside everything else, outliving the request that asks for it; the loop keeps no task alive."""
@@ -100,29 +119,40 @@ class Hub:
         """Whether anybody watches the run through this process."""
         return bool(self._watches.get(log.channel(run_id)))
 
-    async def _subscribe(self, channel: str) -> None:
+    def _subscribe(self, channel: str) -> asyncio.Event:
+        """What is set as soon as everything on the channel is heard."""
         ready = self._subscribed.get(channel)
         if ready is None:
             ready = self._subscribed[channel] = asyncio.Event()
-            self.begin(self._send("subscribe", channel))
-        with contextlib.suppress(TimeoutError):  # Redis is away; the reconnection will wake everybody
-            async with asyncio.timeout(SUBSCRIBE_SECONDS):
-                await ready.wait()
+            self._send("subscribe", channel)
+        self._ended.discard(channel)
+        return ready
 
     def _unsubscribe(self, channel: str) -> None:
+        """Soon: what is heard until then is nobody's, and who begins to watch it again need not wait."""
         del self._watches[channel]
-        self._subscribed.pop(channel, None)
-        self.begin(self._send("unsubscribe", channel))
+        if self._subscription is None:
+            self._subscribed.pop(channel, None)
+            return
+        if not self._ended:
+            asyncio.get_running_loop().call_later(UNSUBSCRIBE_SECONDS, self._unsubscribe_ended)
+        self._ended.add(channel)
 
-    async def _send(self, command: str, *channels: str) -> None:
-        """In the order of the calls, and never within a client's task: its end would break what all of them share."""
-        async with self._sending:
-            if self._pubsub is None:
-                return  # the listener subscribes to everything when it has connected
-            try:
-                await getattr(self._pubsub, command)(*channels)
-            except (redis.RedisError, OSError, RuntimeError):
-                logger.debug("%s was not sent; the listener is reconnecting", command, exc_info=True)
+    def _unsubscribe_ended(self) -> None:
+        ended, self._ended = self._ended, set()
+        for channel in ended:
+            self._subscribed.pop(channel, None)
+        if ended:
+            self._send("unsubscribe", *ended)
+
+    def _send(self, command: str, *channels: str) -> None:
+        """Without a connection nothing: the listener subscribes to everything when it has one."""
+        if self._subscription is None:
+            return
+        try:
+            getattr(self._subscription, command)(*channels)
+        except (OSError, RuntimeError):
+            logger.debug("%s was not sent; the listener is reconnecting", command, exc_info=True)
 
     async def _listen(self) -> None:
         while True:
@@ -132,37 +162,33 @@ class Hub:
             except Exception as error:  # whatever it is, a process that listens no more would not wake anybody
                 logger.warning("streams lost their Redis subscription (%s); reconnecting", error)
             finally:
-                self._pubsub, self.lost_at = None, time.monotonic()
+                self._subscription, self.lost_at = None, time.monotonic()
+                self._unsubscribe_ended()
                 with contextlib.suppress(redis.RedisError, OSError):
                     await client.aclose()
             await asyncio.sleep(RECONNECT_SECONDS)
 
     async def _listen_once(self, client: Any) -> None:
-        async with client.pubsub() as pubsub:
-            asked_for = {_KEEPALIVE, *self._watches}
-            await pubsub.subscribe(*asked_for)
-            self._pubsub = pubsub
-            await self._make_up(pubsub, asked_for)
-            self._wake_all()
-            self.begin(self._look_once())
-            while (message := await pubsub.get_message(timeout=SILENCE_SECONDS)) is not None:
-                self._heed(message)
-            raise redis.ConnectionError(f"nothing was heard for {SILENCE_SECONDS:g} s")
+        subscription = await Subscription.over(client)
+        subscription.subscribe(_KEEPALIVE, *self._watches)
+        self._subscription = subscription
+        self._wake_all()
+        self.begin(self._look_once())
+        now = asyncio.get_running_loop().time
+        try:
+            async with asyncio.timeout(SILENCE_SECONDS) as limit:
+                while True:
+                    self._heed(*await subscription.next())
+                    limit.reschedule(now() + SILENCE_SECONDS)
+        except TimeoutError:
+            raise redis.ConnectionError(f"nothing was heard for {SILENCE_SECONDS:g} s") from None
 
-    async def _make_up(self, pubsub: Any, asked_for: set[str]) -> None:
-        """For watches that began or ended while the subscription was under way."""
-        if begun := set(self._watches) - asked_for:
-            await pubsub.subscribe(*begun)
-        if ended := asked_for - {_KEEPALIVE, *self._watches}:
-            await pubsub.unsubscribe(*ended)
-
-    def _heed(self, message: dict[str, Any]) -> None:
-        channel = message["channel"] or ""
-        if message["type"] == "subscribe" and channel in self._subscribed:
+    def _heed(self, kind: str, channel: str, said: Any = "") -> None:
+        if kind == "subscribe" and channel in self._subscribed:
             self._subscribed[channel].set()
             self._subscribed[channel] = _SUBSCRIBED
         for watch in self._watches.get(channel, ()):
-            watch.wake(message["data"] if message["type"] == "message" else "")
+            watch.wake(said if kind == "message" else "")
 
     def _all(self) -> list[Watch]:
         return [watch for watches in self._watches.values() for watch in watches]
@@ -175,7 +201,7 @@ class Hub:
         """Look at the rows of all watched runs in one statement, whatever wakes were lost."""
         while True:
             await asyncio.sleep(LOOK_EVERY_SECONDS)
-            await self._send("ping")
+            self._send("ping")
             await self._look_once()
 
     async def _catch_up(self) -> None:
@@ -208,7 +234,7 @@ class Hub:
     async def look(self, watches: Collection[Watch]) -> None:
         """Read the rows of these watches of runs now and show them."""
         run_ids = {watch.run_id for watch in watches if watch.run_id is not None}
-        found = await sync_to_async(rows.read, thread_sensitive=False)(run_ids) if run_ids else {}
+        found = await asyncio.to_thread(rows.read, run_ids) if run_ids else {}  # asgiref leaves half a KiB
         for watch in watches:
             if watch.run_id is not None:
                 watch.show(found.get(watch.run_id))
@@ -222,28 +248,27 @@ class Hub:
 
     def _heed_shutdown(self) -> None:
         """A server that shuts down ends its streams, so that clients go on elsewhere, and disconnects nobody."""
-        if threading.current_thread() is not threading.main_thread():
-            return
-        loop = asyncio.get_running_loop()
-        for signum in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(signum, _chain(signal.getsignal(signum), loop, self._shut_down))
+        heed_shutdown(asyncio.get_running_loop(), self._shut_down)
 
     def _shut_down(self) -> None:
         self.shutting_down = True
         self._wake_all()
 
 
-def _chain(inherited: Any, loop: asyncio.AbstractEventLoop, action: Callable[[], None]) -> Callable[..., None]:
-    def handler(signum: int, frame: Any) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop has ended already
-            loop.call_soon_threadsafe(action)
-        if callable(inherited):
-            inherited(signum, frame)
-        elif inherited == signal.SIG_DFL:
-            signal.signal(signum, signal.SIG_DFL)
-            signal.raise_signal(signum)
+class Watching:
+    """The watch of a block. A generator would cost half a KiB more, and there are thousands."""
 
-    return handler
+    __slots__ = ("_hub", "_watch")
+
+    def __init__(self, hub: Hub, watch: Watch) -> None:
+        self._hub, self._watch = hub, watch
+
+    async def __aenter__(self) -> Watch:
+        await self._hub.begin_watch(self._watch)
+        return self._watch
+
+    async def __aexit__(self, *_: object) -> None:
+        self._hub.end_watch(self._watch)
 
 
 _KEEPALIVE = "runyard:hub"

@@ -10,7 +10,7 @@ import redis
 import redis.asyncio
 
 from runs.conf import runs_settings
-from runs.streaming.connection import hinter, writer
+from runs.streaming.connection import hint, write
 from runs.streaming.frames import END, Frame, Place
 
 _EVENT, _DATA = "e", "d"
@@ -38,6 +38,17 @@ redis.call('PUBLISH', channel, 'frames')
 return 1
 """
 
+#: Marks the end and wakes readers, also if it is marked already.
+_MARK_END = """
+local place, data, ttl, channel = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local added = redis.pcall('XADD', KEYS[1], place, 'e', 'end', 'd', data)
+local refused = type(added) == 'table' and added.err
+if refused and not string.find(refused, 'equal or smaller', 1, true) then return added end
+if ttl ~= '0' then redis.call('PEXPIRE', KEYS[1], ttl) end
+redis.call('PUBLISH', channel, 'end')
+return 1
+"""
+
 
 def key(run_id: UUID) -> str:
     """The key of the run's stream."""
@@ -59,31 +70,19 @@ def append(run_id: UUID, attempt: int, frames: Sequence[tuple[int, str, str]]) -
     settings = runs_settings()
     numbered = [part for frame in frames for part in frame]
     keys_and_arguments: list[Any] = [key(run_id), attempt, settings.STREAM_MAX_FRAMES, _ttl(), channel(run_id)]
-    return bool(writer().eval(_APPEND, 1, *keys_and_arguments, *numbered))
+    return bool(write(("EVAL", _APPEND, 1, *keys_and_arguments, *numbered)))
 
 
 def append_end(run_id: UUID, attempt: int, *, error: Any = None, last: int | None = None) -> None:
     """Mark the end; whoever does it again does nothing. `last`: the number of the last frame, where that is known."""
     data = json.dumps({"error": error, "last": last})
     place = str(Place(attempt, END))
-    try:
-        hinter().xadd(key(run_id), {_EVENT: "end", _DATA: data}, id=place)
-    except redis.ResponseError as refusal:
-        if "equal or smaller" not in str(refusal):
-            raise
-    pipeline = hinter().pipeline(transaction=False)
-    if ttl := _ttl():
-        pipeline.pexpire(key(run_id), ttl)
-    pipeline.publish(channel(run_id), END_OF_STREAM)
-    pipeline.execute()
+    hint(("EVAL", _MARK_END, 1, key(run_id), place, data, _ttl(), channel(run_id)))
 
 
 def wake(run_id: UUID, thread_id: UUID, status: str) -> None:
-    """Tell whoever watches the run or its thread to look again."""
-    pipeline = hinter().pipeline(transaction=False)
-    pipeline.publish(channel(run_id), status)
-    pipeline.publish(thread_channel(thread_id), "")
-    pipeline.execute()
+    """Tell whoever watches the run or its thread to look again. Nobody waits until Redis has heard it."""
+    hint(("PUBLISH", channel(run_id), status), ("PUBLISH", thread_channel(thread_id), ""), wait=False)
 
 
 async def read_after(client: "redis.asyncio.Redis", run_id: UUID, place: Place | None, count: int) -> list[Frame]:

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import UUID
 
 import redis
@@ -34,39 +34,51 @@ class Heartbeat:
 Item = Frame | Gap | Heartbeat
 
 
-@dataclass
+@dataclass(slots=True)
 class RunReader:
     """One pass over one run's stream."""
 
     hub: Hub
     run_id: UUID
     cursor: Cursor
+    #: Just created: there is nothing that only the row tells, and the hub reads it soon.
+    is_new: bool = False
+    #: Watched from before it was created: there is nothing to read before the first wake.
+    is_expected: bool = False
+    _last: Place | None = field(init=False)
+    #: The place from which this goes on is known to be one.
+    _anchored: bool = field(init=False)
+    _over_since: float | None = field(init=False, default=None)
+    _away_since: float | None = field(init=False, default=None)
+    _hurries: bool = field(init=False, default=False)
+    _beat: float = field(init=False, default=0.0)
 
     def __post_init__(self) -> None:
-        self._last: Place | None = self.cursor if isinstance(self.cursor, Place) else None
-        #: The place from which this goes on is known to be one.
+        self._last = self.cursor if isinstance(self.cursor, Place) else None
         self._anchored = self.cursor is From.START
-        self._over_since: float | None = None
-        self._away_since: float | None = None
-        self._hurries = False
-        self._beat = 0.0
 
     async def read(self) -> AsyncIterator[Item]:
         """Yield frames up to the end, a heartbeat every five seconds, or one gap and nothing after it."""
-        self._beat = time.monotonic() + HEARTBEAT_SECONDS
         async with self.hub.watch(self.run_id) as watch:
+            async for item in self.follow(watch):
+                yield item
+
+    async def follow(self, watch: Watch) -> AsyncIterator[Item]:
+        """The same, over a watch of the run that its caller has."""
+        self._beat = time.monotonic() + HEARTBEAT_SECONDS
+        if not self.is_new:
             await self._look(watch)
-            while not self.hub.shutting_down:
-                items = await self._next(watch)
-                for item in items:
-                    yield item
-                    if isinstance(item, Gap) or (isinstance(item, Frame) and item.place.is_end):
-                        return
-                if self._beats():
+        while not self.hub.shutting_down:
+            items = await self._next(watch)
+            for item in items:
+                yield item
+                if isinstance(item, Gap) or (isinstance(item, Frame) and item.place.is_end):
+                    return
+            if self._beats():
+                yield Heartbeat()
+            if len(items) < BATCH:
+                while not await self._pause(watch):
                     yield Heartbeat()
-                if len(items) < BATCH:
-                    while not await self._pause(watch):
-                        yield Heartbeat()
 
     def _beats(self) -> bool:
         """Whether a heartbeat is due; asked once for each."""
@@ -76,6 +88,9 @@ class RunReader:
 
     async def _next(self, watch: Watch) -> list[Item]:
         """What can be given now; empty: wait."""
+        if self.is_expected:
+            self.is_expected = False
+            return []
         overdue = self._end_is_overdue(watch)
         try:
             items = await self._from_redis() or (await self._without_end(watch) if overdue else [])

@@ -1,18 +1,21 @@
 """One reader's eye on a run or a thread: how it is woken, and how it waits for that."""
 
 import asyncio
-import contextlib
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from runs.states import IN_FLIGHT
+from runs.states import IN_FLIGHT, RunStatus
 from runs.streaming import log
 from runs.streaming.frames import Place
 from runs.streaming.rows import RunRow
 
 #: Wakes that are no reason to ask whether the run has ended.
 _NO_END = frozenset({log.FRAMES, *IN_FLIGHT})
+#: Wakes that are no reason to look for frames: of a row. Those of the stream's own writers say so, also of its end.
+_NO_FRAMES = frozenset(RunStatus)
 
 
 class _Bell:
@@ -30,17 +33,30 @@ class _Bell:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
+    def forget(self) -> None:
+        """It has not rung."""
+        self._has_rung = False
+
     async def wait(self, seconds: float) -> bool:
         """Whether it has rung since the last wait, or does within these seconds."""
         _insist_on_cancellation()
         if not self._has_rung:
-            self._waiter = asyncio.get_running_loop().create_future()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(max(seconds, 0)):
-                    await self._waiter
-            self._waiter = None
+            loop = asyncio.get_running_loop()
+            self._waiter = loop.create_future()
+            timer = loop.call_later(max(seconds, 0), _give_up, self._waiter)
+            try:
+                await self._waiter
+            finally:
+                timer.cancel()
+                self._waiter = None
         has_rung, self._has_rung = self._has_rung, False
         return has_rung
+
+
+def _give_up(waiter: "asyncio.Future[None]") -> None:
+    """A time limit of asyncio's own would be three objects more."""
+    if not waiter.done():
+        waiter.set_result(None)
 
 
 @dataclass(eq=False, slots=True)
@@ -62,16 +78,28 @@ class Watch:
     _woken: _Bell = field(default_factory=_Bell)
     _may_have_ended: _Bell = field(default_factory=_Bell)
 
+    @classmethod
+    def of_run(cls, run_id: UUID) -> "Watch":
+        """Of this run."""
+        return cls(log.channel(run_id), run_id=run_id)
+
     def wake(self, heard: str = "") -> None:
         """Have the reader look again; `heard`: what the wake said."""
-        self._woken.ring()
+        if heard not in _NO_FRAMES:
+            self._woken.ring()
         if heard not in _NO_END:
             self._may_have_ended.ring()
+
+    def forget_wakes(self) -> None:
+        """The reader begins to look only now, and sees whatever it was woken for."""
+        self._woken.forget()
+        self._may_have_ended.forget()
 
     def show(self, row: RunRow | None) -> None:
         """Show the row as it is now; a terminal one wakes every time, until its reader is done with it."""
         changed = not self.looked or self.row != row
-        self.row, self.looked = row, True
+        if changed:  # thousands of rows that are replaced each second leave holes in memory
+            self.row, self.looked = row, True
         if changed or row is None or row.is_terminal:
             self.wake()
 
@@ -81,13 +109,13 @@ class Watch:
             self.begun_at = begun_at
             self.wake()
 
-    async def wait(self, seconds: float) -> bool:
-        """Wait until something may have happened; False if nothing did for this long."""
-        return await self._woken.wait(seconds)
+    def wait(self, seconds: float) -> Coroutine[Any, Any, bool]:
+        """Wait until there may be something to read or to see; False if there was nothing for this long."""
+        return self._woken.wait(seconds)
 
-    async def wait_for_end(self, seconds: float) -> bool:
+    def wait_for_end(self, seconds: float) -> Coroutine[Any, Any, bool]:
         """Wait until the run may have ended or been settled, whatever else happens; False if not for this long."""
-        return await self._may_have_ended.wait(seconds)
+        return self._may_have_ended.wait(seconds)
 
 
 def _insist_on_cancellation() -> None:

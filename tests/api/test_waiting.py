@@ -11,7 +11,7 @@ from asgiref.sync import sync_to_async
 from django.db import connection
 
 from runs.api import request_threads
-from runs.api.request_threads import give_back_thread, request_thread
+from runs.api.request_threads import request_thread
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -48,11 +48,9 @@ async def idle(count: int) -> None:
 async def test_a_thread_closes_its_connection_and_serves_the_next_request() -> None:
     async with request_thread():
         thread, raw = await sync_to_async(use_the_database)()
-        give_back_thread()
-        await idle(1)
-        assert raw.closed
-        async with asyncio.TaskGroup() as group:
-            assert await group.create_task(next_request()) is thread
+    await idle(1)
+    assert raw.closed
+    assert await next_request() is thread
 
 
 async def next_request() -> threading.Thread:
@@ -76,17 +74,12 @@ async def test_a_thread_that_is_still_busy_is_lent_to_nobody() -> None:
         assert go_on.wait(30)
         return threading.current_thread()
 
-    async def busy_request() -> threading.Thread:
-        async with request_thread():
-            call = asyncio.ensure_future(sync_to_async(be_busy)())
-            await asyncio.to_thread(begun.wait, 30)
-            give_back_thread()
-            another = await next_request()
-            go_on.set()
-            assert await call is not another
-            return another
-
-    await busy_request()
+    async with request_thread():
+        call = asyncio.ensure_future(sync_to_async(be_busy)())
+        await asyncio.to_thread(begun.wait, 30)
+    another = await next_request()
+    go_on.set()
+    assert await call is not another
     await idle(2)
 
 
@@ -99,6 +92,15 @@ async def test_more_threads_than_are_kept_end(monkeypatch: pytest.MonkeyPatch) -
 
 
 @in_a_loop
-async def test_without_a_request_there_is_nothing_to_give_back() -> None:
-    give_back_thread()
-    assert request_threads._idle == []
+async def test_a_thread_that_leaves_its_request_has_closed_its_connection_and_is_given_back_once() -> None:
+    async with request_thread() as lent:
+
+        def leave() -> Any:
+            _, raw = use_the_database()
+            lent.leave()
+            assert len(request_threads._idle) == 1
+            return raw
+
+        assert (await sync_to_async(leave)()).closed
+        lent.give_back()
+    await idle(1)

@@ -176,8 +176,9 @@ def test_a_thread_shows_its_runs_one_after_the_other(sdk: Any, thread_id: str, g
     given = {"count": 1, "gates": str(gates.directory)}
     ids = [sdk.runs.create(thread_id, "steps", input=given, multitask_strategy="enqueue")["run_id"] for _ in range(2)]
     stream = sdk.threads.join_stream(thread_id)
+    early = take(stream, *begun(ids[0]))  # the client connects with its first read: before the runs may end
     gates.open(0)
-    parts = take(stream, "metadata", {"status": "run_done", "run_id": ids[1]})
+    parts = [*early, *take(stream, "metadata", {"status": "run_done", "run_id": ids[1]})]
     stream.close()
 
     assert shown(parts) == [
@@ -197,10 +198,11 @@ def test_a_thread_shows_only_the_beginning_and_end_of_runs(sdk: Any, thread_id: 
     given = {"count": 1, "gates": str(gates.directory)}
     run_id = sdk.runs.create(thread_id, "steps", input=given)["run_id"]
     stream = sdk.threads.join_stream(thread_id, stream_mode="lifecycle")
+    early = take(stream, *begun(run_id))  # the client connects with its first read: before the run may end
     gates.open(0)
     done = ("metadata", {"status": "run_done", "run_id": run_id})
 
-    assert shown(take(stream, *done)) == [begun(run_id), done]
+    assert shown([*early, *take(stream, *done)]) == [begun(run_id), done]
     stream.close()
 
 

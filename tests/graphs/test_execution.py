@@ -40,6 +40,7 @@ def state_of(run: Run) -> Any:
     [
         ("echo", {"text": "hi"}, {"text": "hi", "log": ["echo hi"]}),
         ("slow", {"n": 2, "tag": "A"}, {"n": 2, "tag": "A", "log": ["A:0", "A:1"]}),
+        ("looking", {"log": ["in"]}, {"log": ["in", "in"]}),
         ("parent", {"log": ["in"]}, {"log": ["in", "before"], "inner": ["child"]}),
         ("parallel", {"log": ["in"]}, {"log": ["in", "a", "b"]}),
         ("async_factory", {"log": []}, {"log": ["async"]}),

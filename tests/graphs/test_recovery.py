@@ -114,6 +114,39 @@ def test_finished_steps_are_not_repeated(worker: WorkerProcess, graph: str) -> N
     assert values_of(thread) == {"tag": "1", "log": ["in", "1:first", "1:work"]}
 
 
+def test_finished_steps_are_repeated_if_nobody_waits_for_them(worker: WorkerProcess) -> None:
+    """Negative control: what was not stored has not happened."""
+    thread = make_thread()
+    with worker.not_consuming(), WorkerProcess(concurrency=1, faults=("forgetful",)):
+        run = begin("sync_graph", thread, input={"tag": "1", "log": ["in"]})
+        kill(run)
+        finished(run)
+    assert count(run, "start first") == 2
+    assert values_of(thread) == {"tag": "1", "log": ["in", "1:first", "1:work"]}
+
+
+@pytest.mark.parametrize(("graph", "log"), [("choosing", ["in"]), ("choosing_inside", ["in", "in"])])
+def test_the_first_node_is_chosen_once(worker: WorkerProcess, graph: str, log: list[str]) -> None:
+    """The choice is work of the graph's: it is stored before the node begins."""
+    thread = make_thread()
+    run = begin(graph, thread, input={"tag": "1", "log": ["in"]})
+    kill(run)
+    finished(run)
+    assert (count(run, "start choose"), count(run, "start work")) == (1, 2)
+    assert values_of(thread) == {"tag": "1", "log": [*log, "1:work"]}
+
+
+def test_a_step_is_stored_as_it_was_when_the_graph_went_on(worker: WorkerProcess) -> None:
+    """A node changes what it was given; when it is repeated, it is given the same again."""
+    thread, many = make_thread(), {f"{number}": number for number in range(300)}
+    run = begin("changing", thread, input={"log": ["in"], "many": many})
+    wait_until(lambda: head_of(thread) is not None, "the step before the node to be stored")
+    assert values_of(thread) == {"log": ["in"], "many": many}
+    kill(run)
+    finished(run)
+    assert values_of(thread) == {"log": ["in", "changed"], "many": {}}
+
+
 def test_finished_siblings_are_not_repeated(worker: WorkerProcess) -> None:
     """What one of two parallel nodes has written is kept."""
     thread = make_thread()
@@ -209,7 +242,7 @@ def test_rollback_is_exact(worker: WorkerProcess, graph: str, killed: bool) -> N
     run = begin(graph, thread, input={"tag": "2", "log": ["in"]})
     if killed:
         kill(run)
-    assert shown(thread) != before
+    wait_until(lambda: shown(thread) != before, "something of the run to be stored")
     roll_back(run)
     assert shown(thread) == before
     again = execute(graph, thread, input={"tag": "3", "log": ["in"]})

@@ -111,3 +111,10 @@ def test_a_cancelled_run_has_used_what_it_used(worker: WorkerProcess) -> None:
     run = ended(run)
     assert (run.status, run.usage["calls"], run.model_name) == (RunStatus.INTERRUPTED, 1, "large")
     assert texts(run) == (2, "hi", "large of 1")
+
+
+def test_usage_of_a_run_whose_last_step_the_database_refuses(worker: WorkerProcess) -> None:
+    """What was used has to be paid, whatever becomes of the outcome."""
+    run = execute("spoiling", input={})
+    assert (run.status, run.model_name) == (RunStatus.ERROR, "large")
+    assert used(1, 10, 3).items() <= run.usage.items()

@@ -63,7 +63,7 @@ def test_nobody_sees_a_displacement_before_the_new_run_exists(strategy: Multitas
         assert outbox.told == []
         return list(thread.runs.order_by("sequence").values_list("status", flat=True)), outbox.published
 
-    with rival_before("runs.services.create.refresh_thread", look) as reader:
+    with rival_before("runs.services.create.accepted_on_commit", look) as reader:
         created = create(thread, strategy)
     assert reader.outcome() == (["success", "running", "pending"], [])
     assert outbox.commands() == ["interrupt_run", "revoke"]

@@ -2,21 +2,22 @@
 refused as a whole, LangGraph's rows with ours."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from runs.errors import Fenced
 from runs.models import Checkpoint, Run, SubgraphCheckpoint
 from runs.models.fields import new_checkpoint_id
-from runs.services.graph_checkpoints import (
-    GraphCheckpoint,
-    GraphTasks,
-    SubgraphStep,
-    put_checkpoint,
-    put_elsewhere,
-    put_subgraph_checkpoint,
-    put_subgraph_tasks,
-    put_tasks,
+from runs.services.graph_checkpoints import GraphCheckpoint, GraphTasks, SubgraphStep
+from runs.services.graph_writes import (
+    GraphWrite,
+    InnerStep,
+    InnerTasks,
+    RootStep,
+    RootTasks,
+    Store,
+    put_graph_writes,
 )
 from runs.states import CancelAction, Departure
 from tests.races import windows
@@ -25,31 +26,34 @@ from tests.support.factories import cancel, claim, finish, leave, make_thread, r
 pytestmark = pytest.mark.usefixtures("intact")
 
 #: A write of a graph; `store` stands for what LangGraph stores in the same transaction.
-Write = Callable[[Run, Callable[[], object]], None]
+Write = Callable[[Run, Store], None]
 TASKS = GraphTasks(next=["node"], interrupts={}, tasks=[])
 
 
-def of_the_root(run: Run, store: Callable[[], object]) -> None:
+def put(run: Run, *writes: GraphWrite) -> None:
+    """As the executor of this attempt."""
+    put_graph_writes(run_id=run.pk, thread_id=run.thread_id, attempt=run.attempt, writes=writes)
+
+
+def root_step(store: Store, **columns: Any) -> RootStep:
     """A step of the root graph."""
-    made = GraphCheckpoint(id=new_checkpoint_id(), parent_id=None, step=1, values={"page": "late"}, tasks=TASKS)
-    put_checkpoint(run_id=run.pk, thread_id=run.thread_id, attempt=run.attempt, checkpoint=made, store=store)
+    given = {"id": new_checkpoint_id(), "parent_id": None, "step": 1, "values": {"page": "late"}, "tasks": TASKS}
+    return RootStep(store=store, checkpoint=GraphCheckpoint(**given | columns))
 
 
-def of_a_task(run: Run, store: Callable[[], object]) -> None:
+def of_the_root(run: Run, store: Store) -> None:
+    """A step of the root graph."""
+    put(run, root_step(store))
+
+
+def of_a_task(run: Run, store: Store) -> None:
     """What a task has written beside the head."""
     head = Run.objects.get(pk=run.pk).thread.head_id
     assert head is not None
-    put_tasks(
-        run_id=run.pk,
-        thread_id=run.thread_id,
-        attempt=run.attempt,
-        checkpoint_id=head,
-        tasks=TASKS,
-        store=store,
-    )
+    put(run, RootTasks(store=store, checkpoint_id=head, tasks=TASKS))
 
 
-def of_a_subgraph(run: Run, store: Callable[[], object]) -> None:
+def of_a_subgraph(run: Run, store: Store) -> None:
     """A step of a subgraph."""
     made = SubgraphStep(
         namespace="node:1",
@@ -60,27 +64,27 @@ def of_a_subgraph(run: Run, store: Callable[[], object]) -> None:
         values={"page": "late"},
         tasks=TASKS,
     )
-    put_subgraph_checkpoint(run_id=run.pk, attempt=run.attempt, step=made, store=store)
+    put(run, InnerStep(store=store, step=made))
 
 
-def of_a_subgraphs_task(run: Run, store: Callable[[], object]) -> None:
+def of_a_subgraphs_task(run: Run, store: Store) -> None:
     """What a task of a subgraph has written."""
-    put_subgraph_tasks(
-        run_id=run.pk,
-        attempt=run.attempt,
-        namespace="node:1",
-        checkpoint_id=new_checkpoint_id(),
-        tasks=TASKS,
-        store=store,
-    )
+    put(run, InnerTasks(store=store, namespace="node:1", checkpoint_id=new_checkpoint_id(), tasks=TASKS))
 
 
-def elsewhere(run: Run, store: Callable[[], object]) -> None:
+def elsewhere(run: Run, store: Store) -> None:
     """What changes nothing that the thread shows."""
-    put_elsewhere(run_id=run.pk, attempt=run.attempt, store=store)
+    put(run, GraphWrite(store=store))
 
 
-WRITES = [of_the_root, of_a_task, of_a_subgraph, of_a_subgraphs_task, elsewhere]
+def of_several(run: Run, store: Store) -> None:
+    """What a graph has written since the last time."""
+    first = root_step(lambda: None)
+    tasks = RootTasks(store=lambda: None, checkpoint_id=first.checkpoint.id, tasks=TASKS)
+    put(run, first, tasks, root_step(store, parent_id=first.checkpoint.id))
+
+
+WRITES = [of_the_root, of_a_task, of_a_subgraph, of_a_subgraphs_task, elsewhere, of_several]
 
 
 def begun() -> Run:
@@ -134,12 +138,12 @@ def test_a_write_that_waited_behind_a_rollback_stores_nothing(write: Write) -> N
 
 def test_a_step_that_is_stored_again_because_its_answer_was_lost_is_one_step() -> None:
     run = begun()
-    made = GraphCheckpoint(id=new_checkpoint_id(), parent_id=None, step=2, values={"page": 2}, tasks=TASKS)
+    made = root_step(lambda: None, step=2, values={"page": 2})
     for _ in range(2):
-        put_checkpoint(run_id=run.pk, thread_id=run.thread_id, attempt=run.attempt, checkpoint=made, store=lambda: None)
-    stored = Checkpoint.objects.get(pk=made.id)
+        put(run, made)
+    stored = Checkpoint.objects.get(pk=made.checkpoint.id)
     assert (stored.parent_id != stored.pk, stored.values, Run.objects.get(pk=run.pk).thread.head_id) == (
         True,
         {"page": 2},
-        made.id,
+        made.checkpoint.id,
     )

@@ -15,7 +15,7 @@ from tests.races.test_graph_fence import WRITES, Write, cancelled, of_the_root
 @contextmanager
 def no_fence() -> Iterator[None]:
     """Whoever has the run's id may write."""
-    unfenced = mock.patch("runs.services.graph_checkpoints.lock_attempt", lambda pk, _: Run.objects.get(pk=pk))
+    unfenced = mock.patch("runs.services.graph_writes.lock_attempt", lambda pk, _: Run.objects.get(pk=pk))
     with unfenced:
         yield
 

@@ -19,7 +19,7 @@ from runs.locks import LockedThread
 from runs.models import Checkpoint, Run, Thread, Worker
 from runs.services.idempotency import Idempotency
 from runs.services.invariants import find_violations
-from runs.statements import Select
+from runs.statements import Select, Statement
 from runs.states import IN_FLIGHT, RunStatus
 from tests.races import windows
 from tests.races.windows import no_thread_lock
@@ -70,10 +70,10 @@ def test_a_finish_without_the_thread_lock_forgets_its_successor(outbox: Outbox) 
     assert forgotten in map(str, find_violations())
 
 
-def read_run_of_thread(run_id: UUID) -> Any:
+def read_run_of_thread(run_id: UUID, *beside: Statement) -> Any:
     """What the finish uses instead of `lock_run_of_thread`."""
     with no_thread_lock():
-        return locks.lock_run_of_thread(run_id)
+        return locks.lock_run_of_thread(run_id, *beside)
 
 
 def test_a_base_recorded_at_every_claim_keeps_the_first_attempt_after_a_rollback() -> None:

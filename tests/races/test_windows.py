@@ -80,7 +80,7 @@ def test_a_finish_that_waited_behind_a_cancel_is_fenced() -> None:
 
 def test_a_cancel_that_waited_behind_a_finish_is_told_the_status() -> None:
     run = running(make_thread())
-    with rival_before("runs.services.lifecycle.lock_attempt", lambda: cancel_run(run_id=run.pk, actor=SYSTEM)) as late:
+    with rival_before("runs.services.lifecycle.load_attempt", lambda: cancel_run(run_id=run.pk, actor=SYSTEM)) as late:
         finish(run)
     refused = late.outcome()
     assert isinstance(refused, NotCancellable)

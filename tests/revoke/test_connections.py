@@ -56,6 +56,13 @@ def test_a_transaction_of_the_assistant_does_not_hold_its_steps_back(worker: Wor
     assert wait_until_settled(run.pk).status == RunStatus.SUCCESS
 
 
+def test_a_transaction_that_async_code_leaves_open_is_not_met_by_the_next_attempt(worker: WorkerProcess) -> None:
+    runs = [make_run(make_thread(), assistant="async_holding") for _ in range(3)]
+
+    assert [wait_until_settled(run.pk).status for run in runs] == [RunStatus.SUCCESS] * 3
+    assert [head_values(run) for run in runs] == [{"found": False}] * 3
+
+
 @pytest.fixture
 def refusal(db: None) -> Iterator[None]:
     """The database refuses a run that names its model so, for a reason that does not pass."""

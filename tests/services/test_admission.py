@@ -212,6 +212,13 @@ def test_runs_wait_in_the_order_of_acceptance_and_know_their_place() -> None:
     assert queue_positions(thread.pk) == {second.pk: 0, third.pk: 1}
 
 
+def test_a_stopping_run_is_none_of_those_that_go_before() -> None:
+    thread = make_thread()
+    stopping, waiting = running(thread), make_run(thread)
+    cancel(stopping)
+    assert (stored(stopping).is_stopping, queue_positions(thread.pk)) == (True, {waiting.pk: 0})
+
+
 def test_a_scheduled_run_holds_nobody_back() -> None:
     thread = make_thread()
     late, soon = (make_run(thread, after_seconds=seconds) for seconds in (7200, 3600))

@@ -16,6 +16,7 @@ from runs.services.lifecycle import time_out_run
 from runs.services.progress import Report, report_progress
 from runs.services.retry import retry_run
 from runs.services.threads import delete_run, delete_thread, update_thread
+from runs.statements import SEPARATOR
 from runs.states import CancelAction, RunStatus
 from tests.support.factories import (
     SYSTEM,
@@ -43,9 +44,9 @@ def locks_and_writes(act: Callable[[], Any]) -> list[str]:
     with CaptureQueriesContext(connection) as captured:
         act()
     seen: list[str] = []
-    for query in captured.captured_queries:
+    for sql in (one for query in captured.captured_queries for one in query["sql"].split(SEPARATOR)):
         for what, pattern in (("lock", LOCK), ("write", WRITE)):
-            if (found := pattern.search(query["sql"])) and (entry := f"{what} {found[1]}") not in seen:
+            if (found := pattern.search(sql)) and (entry := f"{what} {found[1]}") not in seen:
                 seen.append(entry)
     return seen
 

@@ -134,7 +134,7 @@ def test_what_is_rolled_back_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> 
     def fail(*_: object, **__: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("runs.services.create.refresh_thread", fail)
+    monkeypatch.setattr("runs.dispatch.publish_on_commit", fail)
     with pytest.raises(ZeroDivisionError):
         make_run(make_thread())
 

@@ -4,12 +4,13 @@ import json
 import socket
 import threading
 from collections.abc import Iterator
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import pytest
 import redis
 from celery import current_app
+from kombu import Queue
 from kombu.exceptions import OperationalError
 from pytest_django import Settings
 
@@ -47,6 +48,7 @@ def refusing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def use_broker(monkeypatch: pytest.MonkeyPatch, listener: socket.socket) -> None:
     monkeypatch.setenv("CELERY_BROKER_WRITE_URL", f"redis://127.0.0.1:{listener.getsockname()[1]}/0")
+    monkeypatch.setattr(broker, "_pool", lru_cache(maxsize=1)(broker._pool.__wrapped__))  # connections to this one only
 
 
 def accepted(listener: socket.socket) -> int:
@@ -195,3 +197,30 @@ def test_what_a_create_waits_for_with_redis_away_fits_the_promise(
     assert Run.objects.filter(thread=thread, status="pending").count() == 1
     assert (waits["socket_timeout"], waits["socket_connect_timeout"]) == (connection.HINT_SECONDS,) * 2
     assert connection.HINT_SECONDS + runs_settings().PUBLISH_TIMEOUT_SECONDS <= 0.3 + 1e-9
+
+
+def test_a_connection_makes_one_client_and_declares_its_queue_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    make_run(make_thread())  # from here on there is a connection
+    made: list[Any] = []
+    declared: list[str] = []
+    begin, declare = redis.Redis.__init__, Queue.declare
+
+    def count_client(client: Any, *args: Any, **options: Any) -> None:
+        made.append(options.get("connection_pool"))
+        begin(client, *args, **options)
+
+    def count_declaration(queue: Any, *args: Any, **options: Any) -> Any:
+        declared.append(queue.name)
+        return declare(queue, *args, **options)
+
+    with broker._producers().acquire(block=True) as producer:
+        connection: Any = producer.connection
+        pool = connection.default_channel.pool
+        assert hash(current_app.amqp.queues["runs"]) in connection.declared_entities
+    monkeypatch.setattr(redis.Redis, "__init__", count_client)
+    monkeypatch.setattr(Queue, "declare", count_declaration)
+    monkeypatch.setattr(Queue, "__copy__", lambda queue: pytest.fail("copied"), raising=False)
+    before = queued()
+    runs = [make_run(make_thread()) for _ in range(2)]
+    assert queued() - before == {str(run.pk) for run in runs}
+    assert (declared, [one for one in made if one is pool]) == ([], [])

@@ -127,3 +127,20 @@ def test_a_table_without_a_column_that_a_condition_names_is_said_to_lack_it() ->
     lacks, cannot = found_in_runs()
     assert lacks == "lacks column purged"
     assert cannot.startswith('cannot be compared: column "purged" does not exist')
+
+
+def test_no_index_is_the_beginning_of_another_of_the_same_table() -> None:
+    """Of LangGraph's tables, too: each write would pay for it, and the planner might take it for the other."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT short.indexrelid::regclass::text
+            FROM pg_index short JOIN pg_index long USING (indrelid)
+            WHERE short.indrelid::regclass::text IN ('checkpoints', 'checkpoint_blobs', 'checkpoint_writes')
+                AND short.indnkeyatts < long.indnkeyatts AND short.indpred IS NULL AND long.indpred IS NULL
+                AND short.indkey::int2[] = (long.indkey::int2[])[0:short.indnkeyatts - 1]
+            """
+        )
+        assert cursor.fetchall() == []
+        cursor.execute("SELECT count(*) FROM pg_indexes WHERE tablename LIKE 'checkpoint%'")
+        assert cursor.fetchone() == (4,)

@@ -91,6 +91,12 @@ def test_the_end_of_a_run_that_was_never_claimed(run: Run) -> None:
     assert entries(run) == [(f"0-{END}", {"e": "end", "d": '{"error": null, "last": null}'})]
 
 
+def test_an_end_that_redis_cannot_take_is_an_error(run: Run) -> None:
+    writer().set(log.key(run.pk), "no stream")
+    with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
+        put_end(run)
+
+
 def test_an_earlier_attempts_end_is_not_written_into_a_later_one(run: Run) -> None:
     put(run, "1-0", "2-0")
     put_end(run, 1)

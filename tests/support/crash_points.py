@@ -44,11 +44,15 @@ POINTS = {
     "inside the claim": _after("runs.services.lifecycle._begin_attempt"),
     "after the claim": Point("runs.execution.delivery.claim_run", before=False, won=True),
     "before a step": _before("runs.execution.attempt.write_checkpoint"),
-    "inside a step": _after("runs.services.checkpoints.append_checkpoint"),
+    "inside a step": _after("runs.services.checkpoints.insert_heads"),
     "after a step": _after("runs.execution.attempt.write_checkpoint"),
     "after a frame": _after("runs.streaming.log.append"),
+    "before a graph's writes": _before("runs.execution.graphs.journal.put_graph_writes"),
+    "inside a graph's writes": _after("runs.services.graph_writes.apply_graph_writes"),
+    "after a graph's writes": _after("runs.execution.graphs.journal.put_graph_writes"),
+    "inside a graph's outcome": _after("runs.services.lifecycle.apply_graph_writes"),
     "before the finish": _before("runs.execution.attempt.finish_run"),
-    "inside the finish": _after("runs.services.lifecycle._complete_state"),
+    "inside the finish": _before("runs.services.lifecycle.release"),
     "between commit and publish": _before("runs.broker.send_task"),
     "after the publish": _after("runs.broker.send_task"),
     "between commit and end marker": _before("runs.streaming.log.append_end"),
@@ -130,9 +134,21 @@ def arm(point: str, victim: str = CHILD) -> Callable[[], int]:
             noted = entries(LEDGER, point)
             return noted[deaths].pid if len(noted) > deaths else None
 
-        return wait_until(died, f"somebody to die {point}", 60.0)
+        try:
+            return wait_until(died, f"somebody to die {point}", 60.0)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; {_who_was_there()}") from None
 
     return wait
+
+
+def _who_was_there() -> str:
+    """Somebody who cannot die, and should not be there, may have done what the other was to die of."""
+    from runs.models import Run, Worker
+
+    living = [f"{worker.id} on {worker.host}" for worker in Worker.objects.filter(buried_at=None)]
+    latest = [f"{run.id} {run.status} by {run.worker_id}" for run in Run.objects.order_by("-updated_at")[:3]]
+    return f"workers {living}, latest runs {latest}"
 
 
 def disarm() -> None:

@@ -63,13 +63,13 @@ def pinned() -> None:
     """A later attempt of a graph names the thread's head by its id."""
     from dataclasses import replace
 
-    from runs.execution.graphs import checkpointer, driving
+    from runs.execution.graphs import driving
+    from runs.execution.graphs.start import find_start
 
     def pinned(run: Any, rows: Any) -> Any:
         start = find_start(run, rows)
         return replace(start, fork=start.tip) if run.attempt > 1 else start
 
-    find_start = checkpointer.find_start
     vars(driving)["find_start"] = pinned
 
 
@@ -81,28 +81,40 @@ def unwrapped() -> None:
     from runs.execution.graphs.rows import VisibleRows
 
     class Unwrapped(PostgresSaver):
-        _cursor = VisibleRows._cursor
+        _cursor, _recorder = VisibleRows._cursor, None
 
     def get(self: Any, config: Any) -> Any:
+        self._journal.store()
         return Unwrapped(None).get_tuple(config) if config["configurable"].get("checkpoint_ns") else own(self, config)  # type: ignore[arg-type]
 
     own = FencedCheckpointer._get
     FencedCheckpointer._get = get  # type: ignore[method-assign]
 
 
+def forgetful() -> None:
+    """A graph waits for nothing to be stored, and nothing is before its end."""
+    from runs.execution.graphs.durability import Durability
+    from runs.execution.graphs.linger import Linger
+
+    Durability.of_step = lambda *_: False  # type: ignore[method-assign]
+    Linger.call = lambda *_: None  # type: ignore[method-assign]
+
+
 def dies_at_the_second_question() -> None:
-    """Killed when it has stored that a node, which has taken its first answer, asks again."""
-    from runs.execution.graphs import checkpointer
+    """Killed when it has stored, by itself, that a node which has taken its first answer asks again."""
+    from runs.execution.graphs.journal import Journal
+    from runs.services.graph_writes import RootTasks
 
-    put = checkpointer.put_tasks  # type: ignore[attr-defined]
-
-    def put_and_die(*, attempt: int, tasks: Any, **what: Any) -> None:
-        put(attempt=attempt, tasks=tasks, **what)
-        asked = [one["value"] for several in tasks.interrupts.values() for one in several]
-        if attempt == 1 and asked == ["second?"]:
+    def add_and_die(self: Any, write: Any) -> None:
+        add(self, write)
+        interrupts = write.tasks.interrupts.values() if isinstance(write, RootTasks) else ()
+        asked = [one["value"] for several in interrupts for one in several]
+        if self._run.attempt == 1 and asked == ["second?"]:
+            self.store()
             os.kill(os.getpid(), signal.SIGKILL)
 
-    vars(checkpointer)["put_tasks"] = put_and_die
+    add = Journal.add
+    Journal.add = add_and_die  # type: ignore[method-assign]
 
 
 def answer_taken_again() -> None:
@@ -243,6 +255,7 @@ FAULTS: dict[str, Callable[[], None]] = {
         pinned,
         unwrapped,
         unfenced_store,
+        forgetful,
         dies_at_the_second_question,
         answer_taken_again,
         impatient,

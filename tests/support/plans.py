@@ -11,6 +11,7 @@ from django.db import connection, transaction
 from psycopg import Cursor
 
 from runs.execution.graphs import rows
+from runs.prepared import STEADY
 from runs.statements import SEPARATOR
 
 EXPLAIN = "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON)"
@@ -24,10 +25,15 @@ class Plan:
     """One statement as it was executed."""
 
     sql: str
-    #: Nodes that touch a table, with their indexes, in the plan's order.
-    shape: tuple[str, ...]
+    #: Nodes that touch a table, with their indexes, in the plan's order, and the pages each has looked at.
+    nodes: tuple[tuple[str, int], ...]
     #: Pages of 8 KiB that were looked at; a page that is looked at twice counts twice.
     buffers: int
+
+    @property
+    def shape(self) -> tuple[str, ...]:
+        """The nodes without their pages."""
+        return tuple(name for name, _ in self.nodes)
 
 
 @contextmanager
@@ -60,8 +66,13 @@ def watched(watch: Watch) -> Iterator[None]:
 
 @contextmanager
 def explained() -> Iterator[list[Plan]]:
-    """The plans of what is executed in this block, inside a transaction that is open already."""
+    """The plans of what is executed in this block, inside a transaction that is open already.
+
+    As in a transaction of its own: what was sent before has left its settings.
+    """
     plans: list[Plan] = []
+    with connection.cursor() as cursor:
+        cursor.execute("; ".join(f"SET LOCAL {name} TO DEFAULT" for name in STEADY))
 
     def explain(execute: Callable[[], Any], sql: str, params: Any) -> Any:
         plans.extend(
@@ -90,14 +101,22 @@ def _plan(sql: str, params: Any) -> Plan:
         cursor.execute(f"{EXPLAIN} {sql}", params)
         (answer,) = cursor.fetchone()
         cursor.execute("ROLLBACK TO SAVEPOINT explained; RELEASE SAVEPOINT explained")
+        if sql.startswith("SELECT set_config"):  # what is sent with it is planned after it
+            cursor.execute(sql, params)
     found = answer if isinstance(answer, list) else json.loads(answer)
     root = found[0]["Plan"]
-    return Plan(sql, tuple(_shape(root)), root.get("Shared Hit Blocks", 0) + root.get("Shared Read Blocks", 0))
+    return Plan(sql, tuple(_nodes(root)), _pages(root))
 
 
-def _shape(node: dict[str, Any]) -> Iterator[str]:
+def _nodes(node: dict[str, Any]) -> Iterator[tuple[str, int]]:
     names = [node[name] for name in ("Index Name", "Relation Name") if name in node]
+    below = node.get("Plans", [])
     if names or node["Node Type"] in ("Sort", "Incremental Sort"):
-        yield " ".join([node["Node Type"], *names[:1]])
-    for child in node.get("Plans", []):
-        yield from _shape(child)
+        yield " ".join([node["Node Type"], *names[:1]]), _pages(node) - sum(map(_pages, below))
+    for child in below:
+        yield from _nodes(child)
+
+
+def _pages(node: dict[str, Any]) -> int:
+    """Of the node with all below it."""
+    return int(node.get("Shared Hit Blocks", 0) + node.get("Shared Read Blocks", 0))

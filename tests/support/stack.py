@@ -116,14 +116,18 @@ class Stack:
 
     def mend(self, workers: int | None = None) -> None:
         """Start anew what has died; return when all is ready again, or so many of the workers and all else."""
-        for worker in list(self.workers):
-            if not worker.is_running:
-                self.replace(worker)
         others: list[SchedulerProcess | ServerProcess] = [*self.schedulers, *self.webs]
         for other in others:
             if not other.is_running:
                 other.launch()
         wanted = len(self.workers) if workers is None else workers
-        wait_until(lambda: sum(worker.is_ready() for worker in self.workers) >= wanted, "enough workers", 90.0)
+        wait_until(lambda: self._living_workers() >= wanted, "enough workers", 90.0)
         for other in others:
             other.wait_until_ready()
+
+    def _living_workers(self) -> int:
+        """How many are ready. One that was killed may need a moment to die: it is replaced when it has."""
+        for worker in list(self.workers):
+            if not worker.is_running:
+                self.replace(worker)
+        return sum(worker.is_running and worker.has_lease() for worker in self.workers)

@@ -96,10 +96,13 @@ class WorkerProcess:
 
     def is_ready(self) -> bool:
         """Whether it consumes and has a lease."""
+        assert self.is_running, "the worker has ended"
+        return self.has_lease()
+
+    def has_lease(self) -> bool:
+        """Whether its row says that it lives; for a while also when it has died."""
         from runs.models import Worker
 
-        assert self.process is not None
-        assert self.process.poll() is None, "the worker has ended"
         return Worker.objects.filter(host=f"{socket.gethostname()}:{self.pid}", buried_at=None).exists()
 
     @property

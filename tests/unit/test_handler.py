@@ -1,19 +1,23 @@
 """Whose turn it is: as many views at a time as there are connections, and those at once that ask whether we live."""
 
 import asyncio
+import contextlib
 import contextvars
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import RequestAborted
+from django.core.signals import request_finished, request_started
+from django.db import close_old_connections
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.test import RequestFactory
 
 from project.handler import OneThreadHandler
-from runs.api import turns
+from runs.api import request_threads, turns
 from runs.api.request_threads import request_thread
 
 
@@ -196,3 +200,97 @@ def test_a_stream_does_not_keep_what_only_its_view_has_asked(
 
     assert asyncio.run(serve()) is answer
     assert ("HTTP_X_LONG" in request.META, hasattr(request, "user")) == (kept, kept)
+
+
+class Client:
+    """What a server tells of a client that sends a request without a body, and may leave."""
+
+    def __init__(self, path: str = "/threads") -> None:
+        self.scope = {"type": "http", "method": "POST", "path": path, "headers": []}
+        self.sent: list[Any] = []
+        self.leaves = asyncio.Event()
+        self._has_asked = False
+
+    async def receive(self) -> Any:
+        if not self._has_asked:
+            self._has_asked = True
+            return {"type": "http.request", "body": b"", "more_body": False}
+        await self.leaves.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(self, message: Any) -> None:
+        self.sent.append(message)
+
+
+@pytest.fixture
+def signals() -> Iterator[list[tuple[str, threading.Thread]]]:
+    """Which of Django's signals were sent, and in which thread; without what they do to the test's connection."""
+    seen: list[tuple[str, threading.Thread]] = []
+
+    def began(**_: Any) -> None:
+        seen.append(("started", threading.current_thread()))
+
+    def ended(**_: Any) -> None:
+        seen.append(("finished", threading.current_thread()))
+
+    with contextlib.ExitStack() as stack:
+        for signal, note in ((request_started, began), (request_finished, ended)):
+            signal.connect(note)
+            stack.callback(signal.disconnect, note)
+            signal.disconnect(close_old_connections)
+            stack.callback(signal.connect, close_old_connections)
+        yield seen
+
+
+def test_a_request_takes_one_thread_once_and_sends_its_signals_without(
+    views: Views, signals: list[tuple[str, threading.Thread]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(request_threads, "_idle", [])
+    views.go_on.set()
+
+    async def serve() -> list[Any]:
+        client = Client()
+        await make_handler(views)(client.scope, client.receive, client.send)
+        return client.sent
+
+    sent = asyncio.run(serve())
+    assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]
+    here = threading.current_thread()
+    assert signals == [("started", here), ("finished", here)]
+    assert (views.begun, len(request_threads._idle)) == (["/threads"], 1)
+
+
+def test_the_request_of_a_client_that_leaves_ends_and_its_thread_is_lent_when_the_view_is_over(
+    views: Views, signals: list[tuple[str, threading.Thread]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(request_threads, "_idle", [])
+
+    async def serve() -> list[Any]:
+        client = Client()
+        request = asyncio.create_task(make_handler(views)(client.scope, client.receive, client.send))
+        await until(views, 1)
+        client.leaves.set()
+        await request
+        assert request_threads._idle == []
+        views.go_on.set()
+        async with asyncio.timeout(30):
+            while not request_threads._idle:
+                await asyncio.sleep(0.002)
+        return client.sent
+
+    assert asyncio.run(serve()) == []
+    assert [name for name, _ in signals] == ["started", "finished"]
+
+
+def test_a_request_that_cannot_be_read_is_refused_and_finished(
+    views: Views, signals: list[tuple[str, threading.Thread]]
+) -> None:
+    async def serve() -> list[Any]:
+        client = Client()
+        made = make_handler(views)
+        made.create_request = lambda scope, body: (None, HttpResponse(status=400))  # type: ignore[assignment,method-assign]
+        await made(client.scope, client.receive, client.send)
+        return client.sent
+
+    assert asyncio.run(serve())[0]["status"] == 400
+    assert ([name for name, _ in signals], views.begun) == (["started", "finished"], [])

@@ -4,10 +4,10 @@ import http.server
 import io
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from project.local.home import ROOT
 from project.local.stack import Process
 from project.local.supervisor import Supervisor
 from project.local.valkey import Valkey
+from tests.support.ledger import wait_until
 
 SLEEP = "import time; time.sleep(600)"
 STUBBORN = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('I am deaf'); {SLEEP}"
@@ -60,8 +61,7 @@ def supervise(*processes: Process, probe: str, announce: Callable[[], None], aft
     output = io.StringIO()
 
     def once_written() -> None:
-        while after not in output.getvalue():
-            time.sleep(0.01)
+        wait_until(lambda: after in output.getvalue(), f"{after!r} to be written")
         announce()
 
     status = Supervisor(processes, [], dict(os.environ), Console(output)).run({"API": probe}, once_written)
@@ -91,8 +91,7 @@ def test_it_announces_when_all_answer_and_stops_in_order(probe: str, tmp_path: P
     names = ("first", "second", "third")
 
     def once_all_listen() -> None:
-        while not all(Path(f"{ledger}{name}").exists() for name in names):
-            time.sleep(0.01)
+        wait_until(lambda: all(Path(f"{ledger}{name}").exists() for name in names), "all to listen")
         stop()
 
     specs = [program(name, code.format(path=str(ledger), name=name)) for name in names]
@@ -111,6 +110,33 @@ def test_nothing_is_announced_while_something_does_not_answer() -> None:
 
     assert (status, announced) == (1, [])
     assert "web ended with status 3" in output
+
+
+@pytest.mark.parametrize("nonsense", [b"what?\r\n\r\n", b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 101 + b"\r\n"])
+def test_who_answers_something_else_does_not_answer(nonsense: bytes) -> None:
+    """A process that is about to end may say anything, and the next on its port has all the time it needs."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.sendall(nonsense)
+
+        answering = threading.Thread(target=answer)
+        answering.start()
+        assert not supervisor._answers(f"http://127.0.0.1:{server.getsockname()[1]}/")
+        answering.join()
+
+
+def test_nobody_asks_any_more_when_it_is_over() -> None:
+    """A thread that goes on would keep a process busy that has long stopped what it had started."""
+    answering, over = threading.Event(), threading.Event()
+    asking = threading.Thread(target=supervisor._wait_for_answers, args=(["http://127.0.0.1:9/"], answering, over))
+    asking.start()
+    over.set()
+    asking.join(20)
+    assert not asking.is_alive()
+    assert not answering.is_set()
 
 
 def test_it_waits_for_what_listens_on_no_port(probe: str, tmp_path: Path) -> None:
@@ -136,8 +162,7 @@ def test_a_process_that_crashes_later_starts_again(probe: str, tmp_path: Path) -
     )
 
     def crash() -> None:
-        while not lives.exists():
-            time.sleep(0.01)
+        wait_until(lives.exists, "the first life")
         children()[0].kill()
 
     status, output = supervise(program("worker", code), probe=probe, announce=crash)
@@ -178,17 +203,28 @@ def test_one_that_ignores_the_request_is_killed_with_what_it_started(probe: str)
     assert (status, children()) == (0, [])
 
 
-def test_a_second_request_does_not_wait(probe: str) -> None:
+def test_a_second_request_does_not_wait(probe: str, tmp_path: Path) -> None:
+    """The first has reached the process, which does not heed it."""
+    asked = tmp_path / "asked"
+    code = (
+        "import signal, time\n"
+        f"signal.signal(signal.SIGTERM, lambda *_: open({str(asked)!r}, 'w').close())\n"
+        f"print('I am deaf', flush=True)\nwhile True: {SLEEP}"
+    )
+
+    def stop_again() -> None:
+        wait_until(asked.exists, "the first request to be passed on")
+        os.kill(os.getpid(), signal.SIGINT)
+
     def stop_twice() -> None:
-        me = os.getpid()
-        hurry = f"import os, time; time.sleep(0.5); os.kill({me}, {int(signal.SIGINT)})"
-        helpers.append(subprocess.Popen([sys.executable, "-c", hurry]))
+        again.start()
         stop()
 
-    helpers: list[subprocess.Popen[bytes]] = []
-    status, _ = supervise(program("worker", STUBBORN, patience=600), probe=probe, announce=stop_twice, after="deaf")
+    again = threading.Thread(target=stop_again)
+    status, _ = supervise(program("worker", code, patience=600), probe=probe, announce=stop_twice, after="deaf")
+    again.join()
 
-    assert (status, helpers[0].wait(), children()) == (0, 0, [])
+    assert (status, children()) == (0, [])
 
 
 def test_every_line_says_who_wrote_it(probe: str) -> None:

@@ -10,8 +10,9 @@ from langgraph.pregel.main import _coerce_context
 from langgraph.types import Command, Send, StateUpdate
 
 from runs.assistants import registry
-from runs.execution.graphs.checkpointer import INTERNAL_TASK, Start
+from runs.execution.graphs.durability import INTERNAL_TASK
 from runs.execution.graphs.snapshot import Graph
+from runs.execution.graphs.start import Start
 from runs.models import Run
 
 #: What only the server says; the rest of `configurable` is the caller's.

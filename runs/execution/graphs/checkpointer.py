@@ -4,9 +4,9 @@ By the id of a checkpoint alone LangGraph would execute finished siblings again,
 the head is null, and leave the memory of subgraphs behind.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, Protocol
 from uuid import UUID
 
 from langchain_core.runnables import RunnableConfig
@@ -20,90 +20,50 @@ from langgraph.checkpoint.base import (
     get_checkpoint_id,
 )
 
-from runs.errors import CheckpointNotFound
-from runs.execution.graphs import reporting, subgraphs
+from runs.execution.graphs import journal, reporting, subgraphs
+from runs.execution.graphs.durability import INTERNAL_TASK, Durability
+from runs.execution.graphs.journal import Journal
 from runs.execution.graphs.reporting import Messages
 from runs.execution.graphs.rows import VisibleRows
-from runs.execution.graphs.scribe import scribe
 from runs.execution.graphs.snapshot import Graph, Steps, present_checkpoint
+from runs.execution.graphs.start import Start, names_of
 from runs.execution.graphs.subgraphs import SubgraphSteps, stored_tuple, with_writes
-from runs.models import Checkpoint as CheckpointRow
+from runs.execution.graphs.writing import Writing
 from runs.models import Run
-from runs.services.graph_checkpoints import put_checkpoint, put_tasks
+from runs.services.graph_checkpoints import GraphCheckpoint
 from runs.services.graph_rows import layer_of
-from runs.services.history import langgraph_ids, lineage_ids
-
-T = TypeVar("T")
-INTERNAL_TASK = "00000000-0000-0000-0000-000000000000"
+from runs.services.graph_writes import GraphWrite, RootStep, RootTasks, Store
+from runs.services.history import lineage_ids
 
 
-class Host(reporting.Host, subgraphs.Host, Protocol):
+class Host(journal.Host, reporting.Host, subgraphs.Host, Protocol):
     """The executor, as far as a checkpointer needs it."""
 
     @property
     def must_stop(self) -> bool:
         """Whether the attempt has been told to stop."""
 
-
-@dataclass(frozen=True)
-class Start:
-    """Where an attempt starts: ids of checkpoints of the root graph, in LangGraph's words; null: an empty thread."""
-
-    #: Our name of the head, which a copy has another one for.
-    head: UUID | None
-    #: What a read without an id answers.
-    tip: str | None
-    #: The checkpoint to fork from, if the head has not moved since the run began.
-    fork: str | None
-    #: Our name of the checkpoint that it starts from: of the fork, else the head's.
-    origin: UUID | None
-    #: What the thread held when the run began.
-    values: Any = None
-
-
-def find_start(run: Run, rows: VisibleRows) -> Start:
-    """Where this attempt of the run starts; reads only."""
-    head, forked = run.thread.head_id, run.kwargs.get("checkpoint_id")
-    start = UUID(forked) if forked is not None and head == run.base_id else None
-    if start is not None and not CheckpointRow.objects.forkable().filter(thread=run.thread_id, pk=start).exists():
-        raise CheckpointNotFound
-    fork = None if start is None else str(langgraph_ids([start])[0])
-    return Start(head, _find_tip(run.thread_id, head, rows), fork, start or head, _values_of(start or run.base_id))
-
-
-def _values_of(checkpoint_id: UUID | None) -> Any:
-    found = (
-        CheckpointRow.objects.filter(pk=checkpoint_id) if checkpoint_id is not None else CheckpointRow.objects.none()
-    )
-    return found.values_list("values", flat=True).first()
-
-
-def _find_tip(thread_id: UUID, head: UUID | None, rows: VisibleRows) -> str | None:
-    """The latest of the head's lineage that LangGraph knows: almost always the head itself, so it is asked first."""
-    for length in (1, 100, None):
-        lineage = lineage_ids(head, length)
-        if found := rows.latest_of(str(thread_id), _names(lineage)):
-            return found
-        if length is None or len(lineage) < length:
-            break
-    return None
-
-
-def _names(checkpoint_ids: Sequence[UUID]) -> list[str]:
-    return [str(one) for one in langgraph_ids(checkpoint_ids)]
+    def check_lease(self) -> None:
+        """Pause while another worker may be taking over."""
 
 
 class FencedCheckpointer(BaseCheckpointSaver[str]):
     """The checkpointer of one attempt."""
 
-    def __init__(self, run: Run, graph: Graph, start: Start, rows: VisibleRows, host: Host) -> None:
+    def __init__(
+        self, run: Run, graph: Graph, start: Start, *, rows: VisibleRows, host: Host, journal: Journal
+    ) -> None:
         super().__init__(serde=rows.serde)
-        self._run, self._rows, self._host = run, rows, host
-        self._steps = Steps(graph.copy(update={"checkpointer": None}), self._get)
-        self._subgraphs = SubgraphSteps(run, graph, host, self._get)
+        self._run, self._rows, self._host, self._journal = run, rows, host, journal
+        self._graph, self._durability = graph, Durability(run)
+        self._writing = Writing(journal, can_be_here=self._durability.is_sync)
+        self._steps = Steps(graph, self._read)
+        self._subgraphs = SubgraphSteps(graph, host, journal, self._get)
         self._thread = str(run.thread_id)
         self._layer = layer_of(run)
         self._tip, self._head = start.tip, start.head
+        #: The head is null, and nothing was put that becomes it.
+        self._is_empty = start.tip is None
         self._origin = start.origin
         #: Steps of the root graph that this attempt has seen, and once it is known everything that led to them.
         self._roots: dict[str, None] = dict.fromkeys(one for one in (start.tip, start.fork) if one is not None)
@@ -121,13 +81,26 @@ class FencedCheckpointer(BaseCheckpointSaver[str]):
 
     def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """The named checkpoint; without an id the head, or the latest in the namespace that led to it."""
-        return scribe.do(lambda: self._host.persist(lambda: self._get(config)))
+        if self._is_beginning(config):
+            return None
+        return self._writing.do(lambda: self._read(config))
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """The same for a graph in an event loop."""
-        return await scribe.ado(lambda: self._host.persist(lambda: self._get(config)))
+        if self._is_beginning(config):
+            return None
+        return await self._writing.ado(lambda: self._read(config))
+
+    def _is_beginning(self, config: RunnableConfig) -> bool:
+        """Whether the head is asked for, and there is none yet."""
+        return self._is_empty and not config["configurable"].get("checkpoint_ns") and not get_checkpoint_id(config)
+
+    def _read(self, config: RunnableConfig) -> CheckpointTuple | None:
+        self._writing.must_not_read()
+        return self._host.persist(lambda: self._get(config))
 
     def _get(self, config: RunnableConfig) -> CheckpointTuple | None:
+        self._journal.store()
         namespace = config["configurable"].get("checkpoint_ns", "")
         wanted = get_checkpoint_id(config) or (self._tip if namespace == "" else None)
         if namespace == "" and wanted is None:
@@ -151,7 +124,7 @@ class FencedCheckpointer(BaseCheckpointSaver[str]):
         limit: int | None = None,
     ) -> Iterator[CheckpointTuple]:
         """The head and what led to it, in the config's namespace, the latest first."""
-        yield from scribe.do(lambda: self._host.persist(lambda: self._list(config, filter, before, limit)))
+        yield from self._writing.do(lambda: self._host.persist(lambda: self._list(config, filter, before, limit)))
 
     async def alist(
         self,
@@ -162,7 +135,9 @@ class FencedCheckpointer(BaseCheckpointSaver[str]):
         limit: int | None = None,
     ) -> AsyncIterator[CheckpointTuple]:
         """The same for a graph in an event loop."""
-        for found in await scribe.ado(lambda: self._host.persist(lambda: self._list(config, filter, before, limit))):
+        for found in await self._writing.ado(
+            lambda: self._host.persist(lambda: self._list(config, filter, before, limit))
+        ):
             yield found
 
     def _list(
@@ -172,6 +147,7 @@ class FencedCheckpointer(BaseCheckpointSaver[str]):
         before: RunnableConfig | None,
         limit: int | None,
     ) -> "Sequence[CheckpointTuple]":
+        self._journal.store()
         config = config or {"configurable": {}}
         named = get_checkpoint_id(config)
         return self._rows.visible(
@@ -188,15 +164,16 @@ class FencedCheckpointer(BaseCheckpointSaver[str]):
         self, *, config: RunnableConfig, channels: Sequence[str]
     ) -> Mapping[str, DeltaChannelHistory]:
         """What a channel's value is made of."""
-        return scribe.do(lambda: self._host.persist(lambda: self._history(config, channels)))
+        return self._writing.do(lambda: self._host.persist(lambda: self._history(config, channels)))
 
     async def aget_delta_channel_history(
         self, *, config: RunnableConfig, channels: Sequence[str]
     ) -> Mapping[str, DeltaChannelHistory]:
         """The same for a graph in an event loop."""
-        return await scribe.ado(lambda: self._host.persist(lambda: self._history(config, channels)))
+        return await self._writing.ado(lambda: self._host.persist(lambda: self._history(config, channels)))
 
     def _history(self, config: RunnableConfig, channels: Sequence[str]) -> Mapping[str, DeltaChannelHistory]:
+        self._journal.store()
         if get_checkpoint_id(config) is None:
             found = self._get(config)
             if found is None:
@@ -214,7 +191,10 @@ class FencedCheckpointer(BaseCheckpointSaver[str]):
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
         """Store a step; one of the root graph becomes the head. Raises the interruption if the attempt is fenced."""
-        return scribe.do(lambda: self._put(config, checkpoint, metadata, new_versions))
+        self._is_empty = False
+        put = partial(self._put, config, checkpoint, metadata, new_versions)
+        self._writing.write(put, waits=self._durability.is_sync)
+        return self._config(config, checkpoint["id"])
 
     async def aput(
         self,
@@ -224,56 +204,59 @@ class FencedCheckpointer(BaseCheckpointSaver[str]):
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
         """The same for a graph in an event loop."""
-        return await scribe.ado(lambda: self._put(config, checkpoint, metadata, new_versions))
+        self._is_empty = False
+        put = partial(self._put, config, checkpoint, metadata, new_versions)
+        await self._writing.awrite(config, put, waits=self._durability.is_sync)
+        return self._config(config, checkpoint["id"])
 
     def _put(
         self, config: RunnableConfig, checkpoint: Checkpoint, metadata: CheckpointMetadata, versions: ChannelVersions
-    ) -> RunnableConfig:
+    ) -> bool:
+        """Read the step, which the graph changes as soon as it goes on; with `sync` it waits at least for that.
+
+        Returns whether it must be stored before the graph goes on.
+        """
         config = self._named(config)
-
-        def store() -> RunnableConfig:
-            return self._rows.put(config, checkpoint, metadata, versions)
-
+        store = self._rows.recorded(lambda: self._rows.put(config, checkpoint, metadata, versions))
         stored = stored_tuple(config, self._thread, checkpoint, metadata)
-        if config["configurable"].get("checkpoint_ns"):
+        namespace = config["configurable"].get("checkpoint_ns", "")
+        is_durable = self._durability.of_step(namespace, metadata.get("source"))
+        if namespace:
             self._know(metadata.get("parents", {}).get(""))
-            self._subgraphs.put(stored, store)
+            self._durability.note(namespace, *self._subgraphs.put(stored, store))
         else:
-            self._put_root(stored, store)
-        return stored.config
+            tasks = self._put_root(stored, store).tasks
+            self._durability.note(namespace, self._graph, tasks)
+            is_durable = is_durable and bool(tasks.next)  # the last step is stored with the outcome
+        return is_durable
 
-    def _put_root(self, stored: CheckpointTuple, store: Callable[[], object]) -> None:
+    def _put_root(self, stored: CheckpointTuple, store: Store) -> GraphCheckpoint:
         parent = None if stored.parent_config is None else get_checkpoint_id(stored.parent_config)
-        snapshot = self._host.persist(lambda: self._steps.snapshot(stored))
-        row = present_checkpoint(snapshot, stored, self._our_name(parent))
-        run, adopted = self._run, self._unstored if _is_stored_at_its_exit(self._run) else set()
-        self._host.report(**self._messages.report(row.values))
-        self._host.persist_report(
-            lambda report: put_checkpoint(
-                run_id=run.pk,
-                thread_id=run.thread_id,
-                attempt=run.attempt,
-                checkpoint=row,
-                store=store,
-                report=report,
-                adopted=adopted - {str(row.id)},
-            )
-        )
-        self._tip, self._head, self._stored = str(row.id), row.id, stored
+        self._host.check_lease()
+        snapshot = self._steps.snapshot(stored)
+        step = present_checkpoint(snapshot, stored, self._our_name(parent))
+        adopted = self._unstored - {str(step.id)} if self._durability.is_exit else set()
+        self._host.report(**self._messages.report(step.values))
+        self._journal.add(RootStep(store=store, checkpoint=step, adopted=adopted))
+        self._tip, self._head, self._stored = str(step.id), step.id, stored
         self._know(self._tip)
         self._unstored.clear()
+        return step
 
     def put_writes(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
     ) -> None:
         """Store what a task has written. Raises the interruption if the attempt is fenced."""
-        scribe.do(lambda: self._put_writes(config, writes, task_id, task_path))
+        is_durable = self._durability.of_writes(writes)
+        self._writing.write(partial(self._put_writes, config, writes, task_id, task_path, is_durable), waits=is_durable)
 
     async def aput_writes(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
     ) -> None:
         """The same for a graph in an event loop."""
-        await scribe.ado(lambda: self._put_writes(config, writes, task_id, task_path))
+        is_durable = self._durability.of_writes(writes)
+        put = partial(self._put_writes, config, writes, task_id, task_path, is_durable)
+        await self._writing.awrite(config, put, waits=is_durable)
 
     def head_for(self, layer: str, tip: str) -> tuple[CheckpointTuple | None, set[str]]:
         """The head, and its tasks for which the run of this layer has stored something in an earlier attempt."""
@@ -282,7 +265,7 @@ class FencedCheckpointer(BaseCheckpointSaver[str]):
             own = self._rows.answered_by(self._thread, tip, layer)
             return self._get(self._config({"configurable": {}}, tip)), own
 
-        return scribe.do(lambda: self._host.persist(read))
+        return self._writing.do(lambda: self._host.persist(read))
 
     def forget_taken_answer(self, found: CheckpointTuple | None, own: set[str]) -> None:
         """An answer by value that a task of this run has taken is not read again: its next question would get it."""
@@ -293,45 +276,36 @@ class FencedCheckpointer(BaseCheckpointSaver[str]):
             self._taken_at = self._tip
 
     def _put_writes(
-        self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str
-    ) -> None:
+        self,
+        config: RunnableConfig,
+        writes: Sequence[tuple[str, Any]],
+        task_id: str,
+        task_path: str,
+        is_durable: bool,
+    ) -> bool:
         if self._host.must_stop and any(channel == "__error__" for channel, _ in writes):
-            return  # the interruption is no error of the task's
-
-        def store() -> None:
-            self._rows.put_writes(config, writes, f"{task_id}{self._layer}", task_path)
-
+            return False  # the interruption is no error of the task's
+        task = f"{task_id}{self._layer}"
+        store = self._rows.recorded(lambda: self._rows.put_writes(config, writes, task, task_path))
         configurable = config["configurable"]
         is_of_tip = not configurable.get("checkpoint_ns") and configurable.get("checkpoint_id") == self._tip
-        if task_id == INTERNAL_TASK:
-            self._subgraphs.put_elsewhere(store)
-        elif is_of_tip:
-            self._put_tasks(writes, task_id, store)
-        elif configurable.get("checkpoint_ns"):
+        if task_id != INTERNAL_TASK and is_of_tip:
+            self._journal.add(self._of_task(writes, task_id, store))
+        elif task_id != INTERNAL_TASK and configurable.get("checkpoint_ns"):
             self._subgraphs.put_writes(config, writes, task_id, store)
         else:
-            self._subgraphs.put_elsewhere(store)
+            self._journal.add(GraphWrite(store=store))
+        return is_durable
 
-    def _put_tasks(self, writes: Sequence[tuple[str, Any]], task_id: str, store: Callable[[], object]) -> None:
+    def _of_task(self, writes: Sequence[tuple[str, Any]], task_id: str, store: Store) -> GraphWrite:
         """What the thread shows of its head changes, too."""
-        found = self._stored or self._host.persist(lambda: self._get(self._config({"configurable": {}}, self._tip)))
+        self._host.check_lease()
+        found = self._stored or self._read(self._config({"configurable": {}}, self._tip))
         if found is None or self._head is None:
-            self._subgraphs.put_elsewhere(store)
-            return
-        changed = with_writes(found, writes, task_id)
-        run, head, tasks = self._run, self._head, self._host.persist(lambda: self._steps.tasks(changed))
-        self._host.persist_report(
-            lambda report: put_tasks(
-                run_id=run.pk,
-                thread_id=run.thread_id,
-                attempt=run.attempt,
-                checkpoint_id=head,
-                tasks=tasks,
-                store=store,
-                report=report,
-            )
-        )
-        self._stored = changed
+            return GraphWrite(store=store)
+        changed = self._stored = with_writes(found, writes, task_id)
+        tasks = self._steps.tasks(changed)
+        return RootTasks(store=store, checkpoint_id=self._head, tasks=tasks)
 
     def _know(self, root: str | None) -> None:
         if root is not None and root not in self._roots:
@@ -341,7 +315,7 @@ class FencedCheckpointer(BaseCheckpointSaver[str]):
     def _lineage(self) -> "Sequence[str]":
         """All that led to the head. Read when it is first asked for: few graphs do, and it is as long as the thread."""
         if not self._knows_lineage:
-            self._roots |= dict.fromkeys(_names(lineage_ids(self._origin)))
+            self._roots |= dict.fromkeys(names_of(lineage_ids(self._origin)))
             self._knows_lineage = True
         return [*self._roots]
 
@@ -374,8 +348,3 @@ class FencedCheckpointer(BaseCheckpointSaver[str]):
     def delete_thread(self, thread_id: str) -> None:
         """Threads are deleted by the server."""
         raise NotImplementedError("Delete the thread through the API.")
-
-
-def _is_stored_at_its_exit(run: Run) -> bool:
-    """Whether the steps before its last one are not stored."""
-    return bool(run.kwargs.get("durability") == "exit")

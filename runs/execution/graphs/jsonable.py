@@ -35,9 +35,10 @@ def jsonable(value: Any, depth: int = 0) -> Any:
 
 
 def _of_container(value: Any, depth: int) -> Any:
-    if isinstance(value, Mapping):
+    kind = type(value)  # asking an abstract class costs more than the rest
+    if kind is dict or isinstance(value, Mapping):
         return {_key(name): jsonable(one, depth) for name, one in value.items()}
-    if hasattr(value, "_asdict"):
+    if kind is not list and hasattr(value, "_asdict"):
         return jsonable(value._asdict(), depth)
     if isinstance(value, list | tuple | set | frozenset):
         return [jsonable(one, depth) for one in value]
@@ -87,4 +88,6 @@ def _key(name: Any) -> str:
 
 
 def _text(text: str) -> str:
+    if type(text) is str and text.isascii() and "\x00" not in text:
+        return text
     return text.replace("\x00", "\\x00").encode("utf-8", "backslashreplace").decode()

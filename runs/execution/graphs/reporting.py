@@ -38,6 +38,8 @@ class ModelCalls(BaseCallbackHandler):
     """Hears of every model call inside the graph, whoever makes it, and adds up what it used."""
 
     run_inline = True
+    #: What nodes do is not heard: each of them would be told, at its beginning and its end.
+    ignore_chain = True
 
     def __init__(self, run: Run, host: Host) -> None:
         self._run, self._host = run, host

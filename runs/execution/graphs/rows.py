@@ -1,6 +1,7 @@
 """LangGraph's PostgreSQL checkpointer on the executor's connection, without the rows of runs that were rolled back."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,6 +19,7 @@ from psycopg.rows import DictRow, dict_row
 from psycopg.types.json import Jsonb
 
 from runs.services.graph_rows import CHECKPOINT_IS_GIVEN_UP, WRITE_IS_GIVEN_UP
+from runs.statements import Statement
 
 #: Of what several runs have written for one task, the last that was not given up.
 _WRITES = f"""(
@@ -41,26 +43,56 @@ from checkpoints """  # noqa: S608 - our names
 def executors_cursor() -> Iterator[Cursor[DictRow]]:
     """Not Django's cursor, which binds on the client's side and would not take what LangGraph gives it."""
     connection.ensure_connection()
-    with Cursor(connection.connection, row_factory=dict_row) as cursor:
+    with connection.wrap_database_errors, Cursor(connection.connection, row_factory=dict_row) as cursor:
         cursor.format = 1  # type: ignore[assignment] # binary, as LangGraph's own
         yield cursor
 
 
-class VisibleRows(PostgresSaver):
-    """Reads what is visible and writes what it is told to, inside whatever transaction the caller has begun.
+class _Recorder:
+    """A cursor that keeps what it is to execute, as it is now: the graph goes on with its objects, and changes them."""
 
-    Only for the thread whose connection is the executor's.
-    """
+    def __init__(self) -> None:
+        self.statements: list[Statement] = []
+
+    def execute(self, query: str, values: Sequence[Any]) -> None:
+        self.executemany(query, [values])
+
+    def executemany(self, query: str, rows: Sequence[Sequence[Any]]) -> None:
+        sql = query.strip(" \n;")
+        self.statements += [Statement(sql, [_frozen(value) for value in row], kept=True) for row in rows]
+
+
+def _frozen(value: Any) -> Any:
+    """JSON as its text, which the column takes as it does JSON."""
+    return json.dumps(value.obj) if isinstance(value, Jsonb) else value
+
+
+class VisibleRows(PostgresSaver):
+    """Reads what is visible, and says how to write: only for threads whose connection is the executor's."""
 
     SELECT_SQL = SELECT_SQL[: SELECT_SQL.rindex("(\n        select\n        array_agg(array[cw.")] + _WRITES
 
     def __init__(self) -> None:
         super().__init__(None)  # type: ignore[arg-type] # the connection is asked for at each use
 
+        self._recorder: _Recorder | None = None
+
     @contextmanager
     def _cursor(self, *, pipeline: bool = False) -> Iterator[Cursor[DictRow]]:
+        if self._recorder is not None:
+            yield self._recorder  # type: ignore[misc] # as much of a cursor as LangGraph's writes need
+            return
         with executors_cursor() as cursor:
             yield cursor
+
+    def recorded(self, write: Callable[[], object]) -> Callable[[], Sequence[Statement]]:
+        """What gives the statements that a call of `put` or `put_writes` would execute now."""
+        recorder = self._recorder = _Recorder()
+        try:
+            write()
+        finally:
+            self._recorder = None
+        return lambda: recorder.statements
 
     def latest_of(self, thread_id: str, ids: Sequence[str]) -> str | None:
         """The first of these checkpoints of the root graph that LangGraph knows."""

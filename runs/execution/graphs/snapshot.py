@@ -9,6 +9,7 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.pregel import Pregel
+from langgraph.pregel.debug import tasks_w_writes
 from langgraph.types import PregelTask, StateSnapshot
 
 from runs.execution.graphs.jsonable import jsonable
@@ -19,18 +20,20 @@ Graph = Pregel[Any, Any, Any, Any]
 Read = Callable[[RunnableConfig], CheckpointTuple | None]
 
 
-class _One(BaseCheckpointSaver[str]):
+class _OneMore(BaseCheckpointSaver[str]):
     """A checkpointer that has one checkpoint more than `read` finds: it is not stored yet."""
 
-    def __init__(self, one: CheckpointTuple, read: Read) -> None:
+    one: CheckpointTuple
+
+    def __init__(self, read: Read) -> None:
         super().__init__()
-        self._one, self._read = one, read
+        self._read = read
 
     def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
-        one, configurable = self._one.config["configurable"], config["configurable"]
+        one, configurable = self.one.config["configurable"], config["configurable"]
         is_there = configurable.get("checkpoint_ns", "") == one["checkpoint_ns"]
         if is_there and configurable.get("checkpoint_id") in (None, one["checkpoint_id"]):
-            return self._one
+            return self.one
         return self._read(config)
 
 
@@ -38,27 +41,41 @@ class Steps:
     """The steps of a graph, or of a subgraph, as LangGraph shows them."""
 
     def __init__(self, graph: Graph, read: Read) -> None:
-        self._graph, self._read = graph, read
+        self.graph, self._read = graph, read
+        self._saver = _OneMore(read)
+        #: The tasks of the checkpoint that was looked at last, whatever they had written then.
+        self._known: tuple[str, tuple[PregelTask, ...]] | None = None
 
     def snapshot(self, stored: CheckpointTuple, *, live: bool = False) -> StateSnapshot:
         """What LangGraph says about this checkpoint: a record of the step; `live`: what has become of it so far."""
+        self._saver.one = stored
         config: RunnableConfig = {
             "configurable": {
                 **stored.config["configurable"],
-                "__pregel_checkpointer": _One(stored, self._read),  # LangGraph's own word for who asks with a namespace
+                "__pregel_checkpointer": self._saver,  # LangGraph's own word for who asks with a namespace
             }
         }
         if live:
             del config["configurable"]["checkpoint_id"]
-        return self._graph.get_state(config)
+        found = self.graph.get_state(config)
+        self._known = stored.checkpoint["id"], found.tasks
+        return found
 
     def tasks(self, changed: CheckpointTuple) -> GraphTasks:
         """What comes next, now that a task of the checkpoint has written something."""
-        tasks = present_tasks(self.snapshot(changed).tasks)
+        tasks = present_tasks(self._with_writes(changed))
         done = [task for task in tasks.tasks if task["result"] is not None]
         if not done or len(tasks.tasks) == 1:  # the next step has it
             return tasks
         return replace(tasks, live_values=self._live_values(changed))
+
+    def _with_writes(self, changed: CheckpointTuple) -> Iterable[PregelTask]:
+        """Which tasks a checkpoint has does not depend on what they write: LangGraph need not find them again."""
+        if self._known is None or self._known[0] != changed.checkpoint["id"]:
+            return self.snapshot(changed).tasks
+        known = self._known[1]
+        states = {task.id: task.state for task in known if task.state is not None}
+        return tasks_w_writes(known, changed.pending_writes, states, self.graph.stream_channels_asis)
 
     def _live_values(self, changed: CheckpointTuple) -> Any:
         """Reducers may change what they are given: so they get copies. One that refuses will do so in its step."""

@@ -13,7 +13,8 @@ from runs.assistants.graphs.project import GraphProject
 from runs.execution.graphs.rows import executors_cursor
 from runs.execution.graphs.scribe import scribe
 from runs.models import Run
-from runs.services.graph_checkpoints import put_elsewhere
+from runs.services.graph_writes import GraphWrite, put_graph_writes
+from runs.statements import pipelined
 
 T = TypeVar("T")
 
@@ -57,8 +58,11 @@ class FencedStore(PostgresStore):
         results: list[Result] = []
 
         def store() -> None:
-            results[:] = PostgresStore.batch(self, asked)
+            with pipelined():
+                results[:] = PostgresStore.batch(self, asked)
 
-        run = self._run
-        self._host.persist(lambda: put_elsewhere(run_id=run.pk, attempt=run.attempt, store=store))
+        run, writes = self._run, [GraphWrite(store=store)]
+        self._host.persist(
+            lambda: put_graph_writes(run_id=run.pk, thread_id=run.thread_id, attempt=run.attempt, writes=writes)
+        )
         return results

@@ -9,9 +9,10 @@ from langgraph._internal._config import recast_checkpoint_ns
 from langgraph.checkpoint.base import Checkpoint, CheckpointMetadata, CheckpointTuple
 from langgraph.pregel import Pregel
 
+from runs.execution.graphs.journal import Journal
 from runs.execution.graphs.snapshot import Graph, Read, Steps, present_subgraph_step
-from runs.models import Run
-from runs.services.graph_checkpoints import put_elsewhere, put_subgraph_checkpoint, put_subgraph_tasks
+from runs.services.graph_checkpoints import GraphTasks
+from runs.services.graph_writes import GraphWrite, InnerStep, InnerTasks, Store
 
 T = TypeVar("T")
 #: What the index of our rows can hold; subgraphs more than thirty deep are not shown.
@@ -26,57 +27,41 @@ class Host(Protocol):
 
 
 class SubgraphSteps:
-    """Stores what subgraphs write. Of one that LangGraph does not know of, such as a tool's, nothing is shown."""
+    """Adds to the journal what subgraphs write. Nothing is shown of one that LangGraph does not know: a tool's."""
 
-    def __init__(self, run: Run, graph: Graph, host: Host, read: Read) -> None:
-        self._run, self._graph, self._host, self._read = run, graph, host, read
+    def __init__(self, graph: Graph, host: Host, journal: Journal, read: Read) -> None:
+        self._graph, self._host, self._journal, self._read = graph, host, journal, read
         self._found: dict[str, Steps | None] = {}
         #: namespace -> its latest checkpoint, with what its tasks have written so far.
         self._latest: dict[str, CheckpointTuple] = {}
 
-    def put(self, stored: CheckpointTuple, store: Callable[[], object]) -> None:
-        """Store a step. Raises the interruption if the attempt is fenced."""
-        namespace, run = stored.config["configurable"]["checkpoint_ns"], self._run
+    def put(self, stored: CheckpointTuple, store: Store) -> tuple[Graph | None, GraphTasks | None]:
+        """Add a step; return the subgraph and what comes next in it, if LangGraph knows it."""
+        namespace = stored.config["configurable"]["checkpoint_ns"]
         steps, root = self._steps(namespace), stored.metadata.get("parents", {}).get("")
         if steps is None or root is None:
-            self.put_elsewhere(store)
-            return
+            self._journal.add(GraphWrite(store=store))
+            return None, None
         snapshot = self._host.persist(lambda: steps.snapshot(stored))
         step = present_subgraph_step(snapshot, stored, UUID(root))
-        self._host.persist(lambda: put_subgraph_checkpoint(run_id=run.pk, attempt=run.attempt, step=step, store=store))
+        self._journal.add(InnerStep(store=store, step=step))
         if step.tasks.next:
             self._latest[namespace] = stored
         else:
             self._latest.pop(namespace, None)
+        return steps.graph, step.tasks
 
-    def put_writes(
-        self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, store: Callable[[], object]
-    ) -> None:
-        """Store what a task has written. Raises the interruption if the attempt is fenced."""
+    def put_writes(self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, store: Store) -> None:
+        """Add what a task has written."""
         namespace, checkpoint_id = (config["configurable"][name] for name in ("checkpoint_ns", "checkpoint_id"))
-        steps, run = self._steps(namespace), self._run
+        steps = self._steps(namespace)
         found = None if steps is None else self._stored(namespace, checkpoint_id, config)
         if steps is None or found is None:
-            self.put_elsewhere(store)
+            self._journal.add(GraphWrite(store=store))
             return
-        changed = with_writes(found, writes, task_id)
+        changed = self._latest[namespace] = with_writes(found, writes, task_id)
         tasks = self._host.persist(lambda: steps.tasks(changed))
-        self._host.persist(
-            lambda: put_subgraph_tasks(
-                run_id=run.pk,
-                attempt=run.attempt,
-                namespace=namespace,
-                checkpoint_id=UUID(checkpoint_id),
-                tasks=tasks,
-                store=store,
-            )
-        )
-        self._latest[namespace] = changed
-
-    def put_elsewhere(self, store: Callable[[], object]) -> None:
-        """Store what nobody is shown. Raises the interruption if the attempt is fenced."""
-        run = self._run
-        self._host.persist(lambda: put_elsewhere(run_id=run.pk, attempt=run.attempt, store=store))
+        self._journal.add(InnerTasks(store=store, namespace=namespace, checkpoint_id=UUID(checkpoint_id), tasks=tasks))
 
     def _stored(self, namespace: str, checkpoint_id: str, config: RunnableConfig) -> CheckpointTuple | None:
         known = self._latest.get(namespace)

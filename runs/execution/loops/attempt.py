@@ -88,8 +88,8 @@ class LoopAttempt(AttemptExecutor):
         require_langgraph(graph.name)
         from runs.execution.loops.graphs import LoopGraphDriver
 
-        await LoopGraphDriver(graph, self._run, self, cast(Any, self._guard), self._frames).drive_on_loop()
-        return Outcome(status=RunStatus.SUCCESS, keeps_head=True)
+        driver = LoopGraphDriver(graph, self._run, self, cast(Any, self._guard), self._frames)
+        return Outcome(status=RunStatus.SUCCESS, keeps_head=True, writes=await driver.drive_on_loop())
 
     async def _function(self) -> Outcome:
         context = await self._database.ado(lambda: persist(self._make_context, give_up=lambda: self.must_stop))

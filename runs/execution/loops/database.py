@@ -5,7 +5,6 @@ The loop never waits. Their number bounds the connections of the process, whatev
 
 import asyncio
 import threading
-import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,11 +12,10 @@ from typing import Any, TypeVar
 
 from runs.dispatch import MESSENGER
 from runs.execution.connections import check_executors_connection, executors_connection
+from runs.execution.jobs import fulfil
 from runs.execution.loops.owner import nobodys_context
 
 T = TypeVar("T")
-#: A connection that was silent for so long may have died; one that was not is tried as it is.
-SILENT_SECONDS = 1.0
 
 
 class DatabaseThreads(ThreadPoolExecutor):
@@ -27,7 +25,6 @@ class DatabaseThreads(ThreadPoolExecutor):
 
     def __init__(self, count: int) -> None:
         super().__init__(count, thread_name_prefix=f"{MESSENGER}-database")
-        self._last = threading.local()
 
     def do(self, job: Callable[[], T]) -> "Future[T]":
         """Do the job soon, and say in its log lines whose it is."""
@@ -38,13 +35,10 @@ class DatabaseThreads(ThreadPoolExecutor):
         return await asyncio.wrap_future(self.do(job))
 
     def on_checked_connection(self, job: Callable[[], T]) -> T:
-        """For a job that is not repeated: on a connection that has answered just now. Inside one of the threads."""
-        if time.monotonic() - getattr(self._last, "at", 0.0) > SILENT_SECONDS:
-            check_executors_connection()
+        """For a job that is not repeated: on a connection that lives. Inside one of the threads."""
+        check_executors_connection()
         with executors_connection():
-            result = job()
-        self._last.at = time.monotonic()
-        return result
+            return job()
 
 
 class Lane:
@@ -71,11 +65,7 @@ class Lane:
         """One job, then it is another attempt's turn."""
         with self._lock:
             future, job = self._jobs.popleft()
-        if future.set_running_or_notify_cancel():
-            try:
-                future.set_result(job())
-            except BaseException as error:
-                future.set_exception(error)
+        fulfil(future, job)
         with self._lock:
             self._busy = bool(self._jobs)
         if self._busy:

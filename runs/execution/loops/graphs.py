@@ -1,7 +1,7 @@
 """Driving a graph on a loop that other attempts share."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any
 
@@ -11,6 +11,7 @@ from runs.execution.graphs.scribe import scribe
 from runs.execution.graphs.snapshot import Graph
 from runs.execution.loops.attempt import LoopAttempt
 from runs.execution.loops.owner import current_owner
+from runs.services.graph_writes import GraphWrite
 
 
 class LoopGraphDriver(GraphDriver):
@@ -18,17 +19,24 @@ class LoopGraphDriver(GraphDriver):
 
     _host: LoopAttempt
 
-    async def drive_on_loop(self) -> None:
-        """Execute the graph; whatever leaves it leaves this function."""
+    def _submit(self, job: Callable[[], Any]) -> "Future[Any]":
+        return self._host.lane.submit(job)
+
+    _section = None
+
+    async def drive_on_loop(self) -> Sequence[GraphWrite]:
+        """As `drive`."""
         attempt = self._host
         attempt.guard.owner.scribe = attempt.lane.submit
-        await asyncio.wrap_future(attempt.lane.submit(self._find_start))
+        await asyncio.wrap_future(self._submit(self._find_start))
         self._frames.begin()
         try:
             await attempt.as_task(self._in_event_loop)
-        finally:
-            # what was submitted is done before the attempt is said to have left
-            await asyncio.wrap_future(attempt.lane.submit(_nothing))
+            closed = self._journal.close_here()
+            return await asyncio.wrap_future(self._journal.submit(self._journal.close)) if closed is None else closed
+        except BaseException:
+            await asyncio.wrap_future(self._submit(self._store_rest))
+            raise
 
     async def _prepare_in_event_loop(self, graph: Graph) -> Call:
         """A later attempt reads what the one before has stored."""
@@ -45,7 +53,3 @@ def share_scribe() -> None:
 def _lane_of_owner() -> Callable[[Callable[[], Any]], Future[Any]] | None:
     owner = current_owner()
     return None if owner is None else owner.scribe
-
-
-def _nothing() -> None:
-    pass

@@ -32,8 +32,7 @@ from runs.execution.loops.database import DatabaseThreads
 from runs.execution.loops.loop import AttemptLoop
 from runs.execution.loops.watchdog import Watchdog
 from runs.execution.slots import Order, Slot, SlotTable
-from runs.execution.stream_writer import share_thread
-from runs.logcontext import bind, log_context
+from runs.logcontext import LogContext, bind
 from runs.models import Run
 from runs.services.draining import hand_over
 from runs.services.lifecycle import claim_run
@@ -65,7 +64,6 @@ class LoopProcess:
     def run(self) -> None:
         """Serve until the main process has closed the socket, or somebody asked this process to end."""
         owner.install()
-        share_thread()
         if configured_project() is not None and langgraph_is_installed():
             from runs.execution.loops.graphs import share_scribe
 
@@ -83,7 +81,7 @@ class LoopProcess:
             job = json.loads(line)
             task = self._loop.create_task(self._take(job["job"], job["slot"], UUID(job["run"])))
             self._jobs.add(task)
-            task.add_done_callback(self._jobs.discard)
+            task.add_done_callback(self._on_taken)
 
     def _say(self, **what: Any) -> None:
         self._writer.write(json.dumps(what).encode() + b"\n")
@@ -107,6 +105,10 @@ class LoopProcess:
         except Exception:
             logger.exception("run %s: its attempt could not be concluded; the next renewal will tell", run_id)
         self._say(job=job, ending=ending, assistant=name)
+
+    def _on_taken(self, task: "asyncio.Task[None]") -> None:
+        """Who ended last is known here only: two may end in one turn of the loop."""
+        self._jobs.discard(task)
         self._end_if_terminated()
 
     async def _claim(self, slot: Slot, run_id: UUID) -> tuple[Run | None, UUID | None]:
@@ -179,7 +181,7 @@ class LoopProcess:
         self._loop.call_soon_threadsafe(attempt.guard.press)
 
     def _end_if_terminated(self) -> None:
-        if self._terminated and len(self._jobs) <= (asyncio.current_task(self._loop) in self._jobs):
+        if self._terminated and not self._jobs:
             self._socket_is_flushed(self._loop.stop)
 
     def _socket_is_flushed(self, then: Any) -> None:
@@ -198,6 +200,6 @@ def _observed(run: Run) -> Iterator[None]:
     """What is logged and traced in this block, and in all that it starts, says which attempt it is of."""
     ids = {"thread": run.thread_id, "run": run.pk, "attempt": run.attempt}
     attributes = {f"runyard.{name}": str(value) for name, value in ids.items()}
-    with tracing.attempt_span(run.assistant, run.traceparent, attributes), log_context(**ids):
+    with tracing.attempt_span(run.assistant, run.traceparent, attributes), LogContext(**ids):
         bind(request=run.request_id, trace=tracing.trace_id())
         yield

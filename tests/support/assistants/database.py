@@ -42,6 +42,23 @@ def holding(run: RunContext, input: Any) -> Iterator[dict[str, int]]:
 
 
 @assistant
+async def async_holding(run: RunContext, input: Any) -> dict[str, bool]:
+    """Says whether it finds a transaction in the thread that async code uses the ORM in, and leaves one open there."""
+    from asgiref.sync import sync_to_async
+    from django.db import connection, transaction
+
+    def hold() -> bool:
+        found = not transaction.get_autocommit()
+        transaction.set_autocommit(False)
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+        return found
+
+    with present(run):
+        return {"found": await sync_to_async(hold)()}
+
+
+@assistant
 def unstorable(run: RunContext, input: Any) -> dict[str, int]:
     """Reports what the test has the database refuse."""
     with present(run):

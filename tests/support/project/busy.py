@@ -89,6 +89,35 @@ sync_graph = _sequence(("first", first), ("work", work)).compile()
 async_graph = _sequence(("first", first), ("work", awork)).compile()
 resting_graph = _sequence(("work", aresting)).compile()
 mixed_graph = _sequence(("first", first), ("hello", ahello), ("work", work)).compile()
+
+
+def choose(state: Log, config: RunnableConfig) -> str:
+    """Chooses the first node."""
+    with _present(config, "choose"):
+        return "work"
+
+
+choosing = StateGraph(Log).add_node("work", work).add_conditional_edges(START, choose, ["work"]).compile()
+choosing_inside = StateGraph(Log).add_node("child", choosing).add_edge(START, "child").compile()
+
+
+class Given(TypedDict, total=False):
+    log: list[str]
+    tag: str
+    many: dict[str, int]
+
+
+def change(state: Given, config: RunnableConfig) -> dict[str, Any]:
+    """Changes what it was given, for as long as somebody might be reading it."""
+    state["log"].append("changed")
+    for number in range(20_000):
+        state["many"][f"new {number}"] = number
+    with _present(config, "work") as run:
+        _wait(run, run)
+    return {"log": state["log"], "many": {}}
+
+
+changing = StateGraph(Given).add_node("work", change).add_edge(START, "work").compile()
 parallel_graph = (
     _sequence(("first", first), ("work", work)).add_node("beside", beside).add_edge("first", "beside").compile()
 )

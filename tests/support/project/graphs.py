@@ -34,6 +34,16 @@ def _echo(state: Echo) -> dict[str, Any]:
 echo = StateGraph(Echo).add_node("echo", _echo).add_edge(START, "echo").add_edge("echo", END)
 
 
+def _look(state: Echo, config: RunnableConfig) -> dict[str, Any]:
+    asked = {"configurable": {"thread_id": config["configurable"]["thread_id"], "checkpoint_ns": ""}}
+    found = config["configurable"]["__pregel_checkpointer"].get_tuple(asked)
+    return {"log": found.checkpoint["channel_values"]["log"] if found else ["nothing"]}
+
+
+#: Asks its checkpointer what the thread holds while it is executed.
+looking = StateGraph(Echo).add_node("look", _look).add_edge(START, "look").add_edge("look", END).compile()
+
+
 class Chat(TypedDict):
     messages: Annotated[list[AnyMessage], add_messages]
 

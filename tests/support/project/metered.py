@@ -76,3 +76,12 @@ plain = (
     .add_edge(START, "reply")
     .compile()
 )
+
+
+def spoil(state: Talk) -> dict[str, Any]:
+    """Calls a model, and leaves what no database takes."""
+    large.invoke([AIMessage("x")])
+    return {"tag": "a\0b"}
+
+
+spoiling = StateGraph(Talk).add_node("spoil", spoil).add_edge(START, "spoil").compile()

@@ -1,0 +1,103 @@
+"""Several statements in one message, with their values in them, behind the BEGIN of their transaction.
+
+psycopg would send BEGIN alone, split the SQL anew at each call, and look up again how each value is written. What is
+relied on below the documented surface of psycopg and Django is in tests/services/test_batches.py. Whoever watches
+statements (`execute_wrapper`, the debug cursor) sees them with `%s` and values, and errors are Django's.
+"""
+
+from collections.abc import Generator, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import psycopg
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.transaction import get_connection
+from django.utils.asyncio import async_unsafe
+from psycopg import generators
+from psycopg.pq import TransactionStatus
+from psycopg.pq.abc import PGconn, PGresult
+
+from runs.literals import Loading
+from runs.prepared import Message, Prepared, Statement
+
+SEPARATOR = ";\n"
+Row = tuple[Any, ...]
+
+
+@async_unsafe
+def execute(*statements: Statement) -> list[list[Row]]:
+    """Execute the statements in this order, in one round trip, and return the rows of each."""
+    own: BaseDatabaseWrapper = get_connection()
+    own.close_if_health_check_failed()
+    own.ensure_connection()
+    batch: Any = _Batch(own, statements)
+    cursor = own.make_debug_cursor(batch) if own.queries_logged else own.make_cursor(batch)
+    cursor.execute(batch.sql, batch.values)
+    rows: list[list[Row]] = batch.rows
+    return rows
+
+
+class _Batch:
+    """As much of a cursor as Django's wrappers of cursors need."""
+
+    def __init__(self, own: BaseDatabaseWrapper, statements: Sequence[Statement]) -> None:
+        self._own, self._statements = own, statements
+        self.sql = SEPARATOR.join([one.sql for one in statements])
+        self.values = [value for one in statements for value in one.values]
+        self.rows: list[list[Row]] = []
+
+    @property
+    def _query(self) -> SimpleNamespace:
+        """What Django asks for when it logs queries: not EXECUTE and a name."""
+        text = psycopg.ClientCursor(self._own.connection).mogrify(self.sql, self.values)
+        return SimpleNamespace(query=text.encode())
+
+    def execute(self, sql: str, values: Sequence[Any]) -> None:
+        """Send it; what somebody on the way has changed is sent as it has become."""
+        connection: psycopg.Connection[Any] = self._own.connection
+        session = _session(connection)
+        if sql != self.sql:
+            message = Message([psycopg.ClientCursor(connection).mogrify(sql, values)])
+        else:
+            block = self._own.atomic_blocks[0] if self._own.in_atomic_block else None
+            message = session.prepared.compose(self._statements, connection, block)
+        results = session.prepared.learn(message, _exchange(connection, SEPARATOR.join(message.texts)))
+        self.rows = [session.loading.rows(result) for result in results]
+        if message.prepares and self._statements[0].is_steady:
+            session.prepared.hear(self.rows[0][0], connection)
+
+
+class _Session:
+    """What is known of a connection. It does not know the connection, which keeps it."""
+
+    def __init__(self, connection: "psycopg.Connection[Any]") -> None:
+        self.loading, self.prepared = Loading(connection.adapters), Prepared()
+
+
+def _session(connection: "psycopg.Connection[Any]") -> _Session:
+    try:
+        found: _Session = connection._runs_session  # type: ignore[attr-defined]
+    except AttributeError:
+        found = connection._runs_session = _Session(connection)  # type: ignore[attr-defined]
+    return found
+
+
+def _exchange(connection: "psycopg.Connection[Any]", text: str) -> list[PGresult]:
+    """The results of what was sent, without that of BEGIN; the last may be an error."""
+    with connection.lock:
+        begin = _begin(connection)
+        results: list[PGresult] = connection.wait(_asked(connection.pgconn, f"{begin}{text}".encode()))
+    return results[1:] if begin and len(results) > 1 else results
+
+
+def _begin(connection: "psycopg.Connection[Any]") -> str:
+    """What psycopg would send first, alone, for a transaction that has not begun."""
+    if connection.autocommit or connection.pgconn.transaction_status != TransactionStatus.IDLE:
+        return ""
+    return f"{connection._get_tx_start_command().decode()}{SEPARATOR}"
+
+
+def _asked(connection: PGconn, message: bytes) -> Generator[Any, Any, list[PGresult]]:
+    connection.send_query(message)
+    results: list[PGresult] = yield from generators.execute(connection)
+    return results

@@ -1,0 +1,56 @@
+"""Watches of runs at work, and what Redis says of who listens."""
+
+import asyncio
+from typing import Any
+from uuid import UUID
+
+from runs.streaming import log
+from runs.streaming.connection import writer
+from runs.streaming.watch import Watch
+from tests.support.ledger import wait_until
+from tests.support.reading import Loop
+
+
+def numsub(channel: str) -> int:
+    """How many processes are subscribed to the channel."""
+    [(_, count)] = writer().pubsub_numsub(channel)
+    return int(count)
+
+
+def watchers(run_id: UUID) -> int:
+    """How many processes are subscribed for this run."""
+    [(_, count)] = writer().pubsub_numsub(log.channel(run_id))
+    return int(count)
+
+
+def subscriptions() -> list[Any]:
+    """The connections on which somebody listens to runs."""
+    clients: Any = writer().client_list(_type="pubsub")
+    return [client for client in clients if int(client["sub"]) > 1]
+
+
+class Watcher:
+    """Watches a run until it is told to leave."""
+
+    def __init__(self, loop: Loop, run_id: UUID) -> None:
+        self._loop = loop
+        self.watch: Watch | None = None
+        self.task = loop.start(self._watch(run_id))
+
+    async def _watch(self, run_id: UUID) -> None:
+        async with self._loop.hub.watch(run_id) as self.watch:
+            await asyncio.sleep(3600)
+
+    def ready(self) -> "Watcher":
+        """Return when the block has begun."""
+        wait_until(lambda: self.watch, "the watch to begin")
+        return self
+
+    def leave(self) -> None:
+        """Leave the block as a client does that goes away."""
+        self.task.cancel()
+
+    def woken(self) -> bool:
+        """Whether something has happened since the last time."""
+        assert self.watch is not None
+        return self._loop.run(self.watch.wait(5.0))

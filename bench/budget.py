@@ -1,13 +1,16 @@
 """What one run without work costs: statements, Redis commands, processor time of every process, WAL.
 
-Two series of runs, one request after the other: in the first nothing is logged, and time and traffic are measured; in
-the second every statement is, and they are counted. What happens without runs is measured before, and taken off.
+Two series of runs, one request after the other, each on a Runyard of its own: in the first nothing is logged, and time
+and traffic are measured, in a table of runs that has grown until sessions keep their plans; in the second every
+statement is logged, and they are counted, sent as they are instead of by a name. What happens without runs is measured
+before, and taken off.
 """
 
 import argparse
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -17,17 +20,20 @@ import psutil
 import psycopg
 import redis
 
-from bench import statements
+from bench import buys, statements
 from bench.assistants import registrations
 from bench.report import machine, percentiles, table
 from project.local.running import RunningServer, running_server
+from runs.prepared import GROWN
 
+COUNT = 300
 WARM_UP = 50
 IDLE_SECONDS = 10.0
 #: What is asked for less often than this per run does not belong to a run: renewals, sweeps.
 LEAST = 0.5
 GRAPHS = Path(__file__).parent / "compare" / "project" / "langgraph.json"
 KINDS = {"cpu": "processor, ms", "redis": "Redis commands", "bytes": "bytes", "WAL": "write-ahead log"}
+BUYS = {**buys.BY_PROCESS, **buys.BY_COMMAND, **buys.BY_TRAFFIC}
 SUMMED = ("cpu", "redis")
 ENGINES = ("postgres", "valkey-server", "redis-server")
 
@@ -56,6 +62,12 @@ class Meter:
         found["bytes", "of Redis' memory, kept"] = memory["used_memory_dataset"]
         found["WAL", "bytes"] = self._wal()
         return found
+
+    def has_grown(self) -> bool:
+        """Whether the table of runs is so large that sessions keep their plans."""
+        with psycopg.connect(self.database_url) as connection:
+            row = connection.execute("SELECT pg_relation_size('runs_run')").fetchone()
+        return row is not None and row[0] > GROWN
 
     def _wal(self) -> int:
         """The statistics are seconds late; the position is not."""
@@ -103,21 +115,28 @@ def execute(server: RunningServer, count: int) -> list[float]:
 
 
 def measure(server: RunningServer, count: int) -> dict[str, Any]:
-    """Both series."""
+    """What they cost, and how long they take."""
     meter = Meter(server)
     execute(server, WARM_UP)
+    while not meter.has_grown():
+        execute(server, WARM_UP)
     idle = _rest(meter)
     began, before = time.perf_counter(), meter.read()
     times = execute(server, count)
     used, seconds = meter.read() - before, time.perf_counter() - began
+    costs = {key: max(0.0, value - idle[key] * seconds) / count for key, value in used.items()}
+    return {"times": percentiles(times), "costs": costs, "idle": idle}
+
+
+def count_statements(server: RunningServer, count: int) -> list[statements.Statement]:
+    """What PostgreSQL is asked for them."""
+    execute(server, WARM_UP)
     log = server.home.path / "postgres.log"
-    with statements.logged(meter.database_url):
+    with statements.logged(server.home.values()["DATABASE_URL"]):
         time.sleep(1)  # until every session has read it
         size = log.stat().st_size
         execute(server, count)
-        found = statements.read(log, size)
-    costs = {key: max(0.0, value - idle[key] * seconds) / count for key, value in used.items()}
-    return {"times": percentiles(times), "costs": costs, "idle": idle, "statements": found}
+        return statements.read(log, size)
 
 
 def _rest(meter: Meter) -> Counter[tuple[str, str]]:
@@ -130,26 +149,43 @@ def _rest(meter: Meter) -> Counter[tuple[str, str]]:
     return rates
 
 
-def report(found: Mapping[str, Any], count: int) -> Iterator[str]:
-    """Everything as Markdown."""
-    about = {**machine(), "runs": count, **found["times"]}
+def as_json(found: Mapping[str, Any], count: int) -> dict[str, Any]:
+    """What was found, without tuples and classes, in the order in which it is reported."""
+    costs = [
+        {"kind": kind, "name": name, "a run": cost, "idle": found["idle"][kind, name]}
+        for (kind, name), cost in sorted(found["costs"].items(), key=lambda item: -item[1])
+        if cost >= LEAST / 10 or found["idle"][kind, name]
+    ]
+    asked = [asdict(one) for one in found["statements"] if one.calls / count >= LEAST]
+    return {"about": {**machine(), "runs": count, **found["times"]}, "costs": costs, "statements": asked}
+
+
+def report(found: Mapping[str, Any]) -> Iterator[str]:
+    """What `as_json` has made of it, as Markdown."""
+    about = found["about"]
     yield "; ".join(f"{name}: {value}" for name, value in about.items())
     for kind, title in KINDS.items():
         rows = [
-            {title: name, "a run": round(cost, 2), "a second without runs": round(found["idle"][kind, name], 2)}
-            for (of, name), cost in sorted(found["costs"].items(), key=lambda item: -item[1])
-            if of == kind and (cost >= LEAST / 10 or found["idle"][kind, name])
+            {
+                title: one["name"],
+                "a run": round(one["a run"], 2),
+                "a second without runs": round(one["idle"], 2),
+                "what it buys": BUYS.get(one["name"], ""),
+            }
+            for one in found["costs"]
+            if one["kind"] == kind
         ]
-        yield table([*rows, _total(rows)] if kind in SUMMED else rows)
+        if rows:
+            yield table([*rows, _total(rows)] if kind in SUMMED else rows)
     rows = [
         {
-            "for": one.who,
-            "calls a run": round(one.calls / count, 2),
-            "ms a run": round(one.milliseconds / count, 2),
-            "statement": one.sql.replace("|", "\\|"),
+            "for": one["who"],
+            "calls a run": round(one["calls"] / about["runs"], 2),
+            "ms a run": round(one["milliseconds"] / about["runs"], 2),
+            "what it buys": buys.statement_buys(one["sql"]),
+            "statement": one["sql"].replace("|", "\\|"),
         }
         for one in found["statements"]
-        if one.calls / count >= LEAST
     ]
     yield table([*rows, _total(rows)])
 
@@ -161,16 +197,23 @@ def _total(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {**dict.fromkeys(names, ""), names[0]: "all", **sums}
 
 
+def measured(*, count: int, graph: bool) -> dict[str, Any]:
+    """On stacks of their own."""
+    chosen = {"RUNYARD_CONFIG": str(GRAPHS)} if graph else {"RUNYARD_ASSISTANTS": registrations()}
+    chosen["WORKERS"] = "2"
+    with running_server(environment=chosen) as server:
+        found = measure(server, count)
+    with running_server(environment={**chosen, "RUNYARD_RUNS_SETTINGS": '{"PREPARED_STATEMENTS": false}'}) as server:
+        return as_json({**found, "statements": count_statements(server, count)}, count)
+
+
 def main() -> None:
-    """Measure on a stack of its own."""
+    """Measure and report."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--count", type=int, default=300, help="runs in each series (default 300)")
+    parser.add_argument("--count", type=int, default=COUNT, help=f"runs in each series (default {COUNT})")
     parser.add_argument("--graph", action="store_true", help="a graph of LangGraph's instead of a function")
     given = parser.parse_args()
-    chosen = {"RUNYARD_CONFIG": str(GRAPHS)} if given.graph else {"RUNYARD_ASSISTANTS": registrations()}
-    with running_server(environment={**chosen, "WORKERS": "2"}) as server:
-        found = measure(server, given.count)
-    print("\n\n".join(report(found, given.count)))
+    print("\n\n".join(report(measured(count=given.count, graph=given.graph))))
 
 
 if __name__ == "__main__":

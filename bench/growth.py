@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,10 @@ SIZES = (10_000, 1_000_000, 5_000_000)
 LENGTHS = (1, 100, 10_000)
 EVENTS_PER_RUN = 3
 REPEATS = 15
+#: Of so many the one that reads least counts: who prunes a page, splits one or needs a new one pays for others.
+EXPLAINED = 3
+#: Keys as old as this would be forgotten while we measure, in one size more of them than in another.
+GROWS_OLD = timedelta(hours=18)
 #: Of servers of our own that only this machine reaches, and that hold nothing.
 OWN = "growth"
 NO_REDIS = "redis://127.0.0.1:1/0"
@@ -64,20 +69,62 @@ class Database:
         from bench.bulk import bulk_load
         from bench.operations import subject_of
         from bench.populate import IN_FLIGHT, populate, vacuum
-        from runs.models import Run
-        from runs.services.retention import forget_idempotency_keys
+        from runs.models import ClockTimestamp, IdempotencyKey, Run
 
         call_command("migrate", verbosity=0)
         if not Run.objects.exists():
             with bulk_load():
                 populate(runs=self.runs, events=EVENTS_PER_RUN * self.runs, in_flight=IN_FLIGHT, report=_say)
             vacuum()
-        forget_idempotency_keys()
+        IdempotencyKey.objects.filter(created_at__lt=ClockTimestamp() - GROWS_OLD).delete()
         for length in LENGTHS:
             with transaction.atomic():
                 transaction.get_connection().atomic_blocks[-1]._from_testcase = True
                 self.subjects[length] = subject_of(length)
         vacuum()
+
+    def tidy(self) -> None:
+        """Remove what was undone: the rows are dead, but whoever comes by their index entries looks at them."""
+        from django.db import connection
+
+        from bench.populate import TABLES
+        from runs.services import graph_rows
+
+        with self.used(), connection.cursor() as cursor:
+            for table in (*TABLES, *graph_rows.TABLES):
+                cursor.execute(f"VACUUM (INDEX_CLEANUP ON) {table}")
+
+    @contextmanager
+    def undisturbed(self) -> Iterator[None]:
+        """In this block only `tidy` vacuums: while autovacuum reads a large table, nobody removes what is dead."""
+        self._configure("ALTER SYSTEM SET autovacuum = off")
+        try:
+            yield
+        finally:
+            self._configure("ALTER SYSTEM RESET autovacuum")
+
+    def _configure(self, statement: str) -> None:
+        from django.db import connection
+
+        with self.used(), connection.cursor() as cursor:
+            cursor.execute(statement)
+            cursor.execute("SELECT pg_reload_conf()")
+            cursor.execute(
+                "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE backend_type = 'autovacuum worker'"
+            )
+
+
+@contextmanager
+def started(home: Path, runs: int) -> Iterator[Postgres]:
+    """The PostgreSQL of this size."""
+    place = home / str(runs)
+    place.mkdir(parents=True, exist_ok=True)
+    postgres = Postgres(place / "postgres", log=place / "postgres.log", password=OWN, durable=False)
+    try:
+        postgres.start()
+        yield postgres
+    finally:
+        postgres.stop()
 
 
 @contextmanager
@@ -86,12 +133,7 @@ def opened(home: Path, sizes: Sequence[int]) -> Iterator[list[Database]]:
     with ExitStack() as stack:
         databases = []
         for runs in sizes:
-            place = home / str(runs)
-            place.mkdir(parents=True, exist_ok=True)
-            postgres = Postgres(place / "postgres", log=place / "postgres.log", password=OWN, durable=False)
-            stack.callback(postgres.stop)
-            postgres.start()
-            databases.append(Database(runs, postgres))
+            databases.append(Database(runs, stack.enter_context(started(home, runs))))
         _set_up(databases[0])
         for database in databases:
             _say(f"{database.runs:,} runs")
@@ -114,8 +156,10 @@ def _set_up(database: Database) -> None:
     django.setup()
 
 
-def measure(databases: Sequence[Database], repeats: int, wanted: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """One row for each operation and length of a thread."""
+def measure(
+    databases: Sequence[Database], repeats: int, wanted: Sequence[str], *, by_statement: bool = False
+) -> Iterator[dict[str, Any]]:
+    """One row for each operation and length of a thread, or for each of its statements."""
     from bench.operations import OPERATIONS
 
     for operation in OPERATIONS:
@@ -123,7 +167,12 @@ def measure(databases: Sequence[Database], repeats: int, wanted: Sequence[str]) 
             continue
         for length in LENGTHS if operation.of_thread else LENGTHS[:1]:
             _say(f"{operation.name}, {length}")
+            for database in databases:
+                database.tidy()
             plans = {database.runs: _explain(operation, database, length) for database in databases}
+            if by_statement:
+                yield from _statements(operation, length, plans)
+                continue
             times: dict[int, list[float]] = {database.runs: [] for database in databases}
             for _ in range(repeats):
                 for database in databases:
@@ -135,9 +184,16 @@ def _explain(operation: "Operation", database: Database, length: int) -> "list[P
     from tests.support.plans import explained
 
     _time(operation, database, length)
-    with _undone(operation, database, length) as action, explained() as plans:
-        action()
-    return plans
+    found = []
+    for _ in range(EXPLAINED):
+        with _undone(operation, database, length) as action, explained() as plans:
+            action()
+        found.append(plans)
+    return min(found, key=_pages)
+
+
+def _pages(plans: "Sequence[Plan]") -> int:
+    return sum(plan.buffers for plan in plans)
 
 
 def _time(operation: "Operation", database: Database, length: int) -> float:
@@ -174,7 +230,7 @@ def _row(
     operation: "Operation", length: int, plans: "Mapping[int, list[Plan]]", times: Mapping[int, list[float]]
 ) -> dict[str, Any]:
     small, large = min(plans), max(plans)
-    buffers = {runs: sum(plan.buffers for plan in found) for runs, found in plans.items()}
+    buffers = {runs: _pages(found) for runs, found in plans.items()}
     medians = {runs: statistics.median(found) for runs, found in times.items()}
     shapes = {runs: [plan.shape for plan in found] for runs, found in plans.items()}
     return {
@@ -187,6 +243,18 @@ def _row(
         "ratio of ms": round(medians[large] / medians[small], 2),
         "plans": "same" if shapes[large] == shapes[small] else "; ".join(_differences(shapes[small], shapes[large])),
     }
+
+
+def _statements(operation: "Operation", length: int, plans: "Mapping[int, list[Plan]]") -> Iterator[dict[str, Any]]:
+    """The pages of each statement, and of each node that touches a table; an insert or update has its indexes' too."""
+    for each in zip(*plans.values(), strict=True):
+        yield {
+            "operation": operation.name,
+            "runs on the thread": length if operation.of_thread else "",
+            "statement": " ".join(each[0].sql.split())[:40],
+            "pages": ", ".join(f"{plan.buffers}" for plan in each),
+            "nodes": "; ".join(" + ".join(f"{name} {pages}" for name, pages in plan.nodes) for plan in each),
+        }
 
 
 def _differences(small: Sequence[tuple[str, ...]], large: Sequence[tuple[str, ...]]) -> Iterator[str]:
@@ -210,10 +278,17 @@ def main() -> None:
     )
     parser.add_argument("--repeats", type=int, default=REPEATS)
     parser.add_argument("--operations", nargs="+", default=[], help="only those whose names begin so")
+    parser.add_argument("--by-statement", action="store_true", help="pages of each statement and node, and no times")
+    parser.add_argument("--fill", action="store_true", help="only make the databases that are missing")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     with opened(given.home, sorted(given.sizes)) as databases:
-        rows = list(measure(databases, given.repeats, given.operations))
+        if given.fill:
+            return
+        with ExitStack() as stack:
+            for database in databases:
+                stack.enter_context(database.undisturbed())
+            rows = list(measure(databases, given.repeats, given.operations, by_statement=given.by_statement))
     show(rows, as_json=given.json, runs=", ".join(f"{size:,}" for size in sorted(given.sizes)))
 
 

@@ -9,8 +9,8 @@ from uuid import UUID, uuid4
 from django.db import connection
 
 from runs.actors import Actor
-from runs.execution.graphs.checkpointer import find_start
 from runs.execution.graphs.rows import VisibleRows
+from runs.execution.graphs.start import find_start
 from runs.models import ClockTimestamp, Run, Thread, Worker
 from runs.services import gauges, history, overview, recover, results, retention, runs, thread_search, waiting, workers
 from runs.services.idempotency import Idempotency

@@ -5,6 +5,7 @@ import platform
 import statistics
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -33,6 +34,21 @@ def table(rows: Sequence[Row]) -> str:
     names = list(rows[0])
     lines = [names, ["---"] * len(names), *([str(row[name]) for name in names] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def hardware() -> dict[str, Any]:
+    """What the machine is."""
+    memory = f"{psutil.virtual_memory().total / 2**30:.0f} GiB"
+    return {"processor": _processor(), "memory": memory, "system": f"{platform.system()} {platform.release()}"}
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
 
 
 def machine() -> dict[str, Any]:

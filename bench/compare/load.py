@@ -69,10 +69,12 @@ class Load:
             raise Refused(f"runs/wait answered {str(result)[:200]}")
         return result
 
-    async def stream(self, thread: str, graph: str, *, input: Mapping[str, Any] | None = None, mode: str) -> Times:
+    async def stream(
+        self, thread: str, graph: str, *, input: Mapping[str, Any] | None = None, mode: str, **options: Any
+    ) -> Times:
         """POST runs/stream, to its end."""
         began = time.perf_counter()
-        body = _body(graph, input, {"stream_mode": mode})
+        body = _body(graph, input, {"stream_mode": mode, **options})
         async with self._http.post(f"/threads/{thread}/runs/stream", json=body) as answer:
             return await _times(answer, began)
 

@@ -6,9 +6,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import httpx
@@ -24,6 +24,8 @@ from project.local.running import RunningServer, running_server
 PROJECT = Path(__file__).parent / "project"
 START_SECONDS = 120.0
 STOP_SECONDS = 60.0
+#: Of `langgraph dev`; its own default.
+JOBS = 10
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,8 @@ class Server:
     others: Mapping[str, str] = field(default_factory=dict)
     #: How many runs it executes at a time; None: nobody knows.
     at_once: int | None = None
+    #: Threads that have had so many runs.
+    histories: Mapping[int, str] = field(default_factory=dict)
 
     def resident_kib(self) -> int:
         """What all of its processes hold; pages that they share count once (PSS)."""
@@ -70,25 +74,49 @@ def runyard(*, pool: str, workers: int) -> Callable[[], AbstractContextManager[S
 
     @contextmanager
     def start() -> Iterator[Server]:
-        given = {"RUNYARD_CONFIG": str(PROJECT / "langgraph.json"), "WORKER_POOL": pool, "WORKERS": str(workers)}
-        with running_server(environment=given) as up:
-            ours, theirs = ({"x-api-key": key} for key in (up.api_key, _another_key(up)))
+        with running_server(environment=configuration(pool=pool, workers=workers)) as up:
+            ours, theirs = ({"x-api-key": key} for key in (up.api_key, another_key(up)))
             process = psutil.Process(up.process.pid)
             yield Server(f"runyard ({pool})", up.url, process, headers=ours, others=theirs, at_once=workers)
 
     return start
 
 
-def _another_key(up: RunningServer) -> str:
-    """Of a user that is made here."""
+def configuration(*, pool: str, workers: int) -> dict[str, str]:
+    """What is said to a Runyard that is measured."""
+    return {
+        "RUNYARD_CONFIG": str(PROJECT / "langgraph.json"),
+        "RUNYARD_RUNS_SETTINGS": '{"MAX_QUEUED_RUNS": 1000}',  # the others accept any number
+        "WORKER_POOL": pool,
+        "WORKERS": str(workers),
+    }
+
+
+def another_key(up: RunningServer) -> str:
+    """Of a user that is made here, unless there is one."""
     code = (
         "from django.contrib.auth.models import User; from runs.services.api_keys import create_api_key; "
-        "print(create_api_key(owner=User.objects.create_user('another'), name='bench')[1])"
+        "print(create_api_key(owner=User.objects.get_or_create(username='another')[0], name='bench')[1])"
     )
     command = [sys.executable, "manage.py", "shell", "--no-imports", "--command", code]
-    environment = {**os.environ, "RUNYARD_HOME": str(up.home.path)}
+    environment = {**os.environ, **up.home.values(), "RUNYARD_HOME": str(up.home.path)}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)  # noqa: S603 - ours
     return done.stdout.strip()
+
+
+def install(names: Collection[str]) -> None:
+    """Before anything is measured: it takes minutes the first time."""
+    if "langgraph" in names:
+        environment("langgraph", LANGGRAPH)
+    if any(name.startswith("aegra") for name in names):
+        environment("aegra", AEGRA, python=_python_for_aegra())
+
+
+def _python_for_aegra() -> str:
+    python = newer_python()
+    if python is None:
+        raise SystemExit("Aegra needs Python 3.12 or newer: AEGRA_PYTHON=python3.12, or --servers without it")
+    return python
 
 
 @contextmanager
@@ -96,12 +124,12 @@ def langgraph_dev() -> Iterator[Server]:
     """LangGraph's own server, in memory."""
     program = environment("langgraph", LANGGRAPH) / "langgraph"
     port = free_port()
-    options = ["--no-browser", "--no-reload", "--port", str(port), "--n-jobs-per-worker", "10"]
+    options = ["--no-browser", "--no-reload", "--port", str(port), "--n-jobs-per-worker", str(JOBS)]
     with tempfile.TemporaryDirectory() as directory:
         command = [str(program), "dev", "--config", str(PROJECT / "langgraph.json"), *options]
         offline = {"LANGSMITH_TRACING": "false", "LANGGRAPH_NO_VERSION_CHECK": "true"}
         with _started("langgraph dev", command, port, Path(directory), offline) as server:
-            yield server
+            yield replace(server, at_once=JOBS)
 
 
 def aegra(*, workers: bool) -> Callable[[], AbstractContextManager[Server]]:
@@ -109,10 +137,7 @@ def aegra(*, workers: bool) -> Callable[[], AbstractContextManager[Server]]:
 
     @contextmanager
     def start() -> Iterator[Server]:
-        python = newer_python()
-        if python is None:
-            raise SystemExit("Aegra needs Python 3.12 or newer: AEGRA_PYTHON=python3.12, or --servers without it")
-        program, port = environment("aegra", AEGRA, python=python) / "uvicorn", free_port()
+        program, port = environment("aegra", AEGRA, python=_python_for_aegra()) / "uvicorn", free_port()
         with ExitStack() as stack:
             directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="aegra-")))
             home = Home(directory)
@@ -132,6 +157,15 @@ def aegra(*, workers: bool) -> Callable[[], AbstractContextManager[Server]]:
 
     return start
 
+
+#: As the report says it.
+HOW = {
+    "runyard": "`make up`: one web process, a worker with two children, scheduler, Flower; own PostgreSQL and Valkey",
+    "runyard-async": "the same with `WORKER_POOL=async`: instead of the children one process, for 512 runs at a time",
+    "langgraph": f"`langgraph dev`, {JOBS} jobs; everything in memory ({', '.join(LANGGRAPH)})",
+    "aegra": f"Aegra with its runs in the web process ({AEGRA[0]}); PostgreSQL and Valkey as for Runyard",
+    "aegra-workers": "the same Aegra with its runs through Redis to its workers (`REDIS_BROKER_ENABLED`)",
+}
 
 SERVERS: dict[str, Callable[[], AbstractContextManager[Server]]] = {
     "runyard": runyard(pool="prefork", workers=2),

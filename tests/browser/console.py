@@ -38,6 +38,12 @@ def log_in(page: Page, live: RunningServer, name: str = "operator", password: st
     page.wait_for_selector("#live")
 
 
+def follow(link: Locator) -> None:
+    """Click what leads to another page, and wait for that page's scripts: before they run its buttons do nothing."""
+    with link.page.expect_event("domcontentloaded"):
+        link.click()
+
+
 def row(page: Page, run: str) -> Locator:
     return page.locator(f'tr[data-run="{run}"]')
 

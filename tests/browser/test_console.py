@@ -15,6 +15,7 @@ from tests.browser.console import (
     close,
     confirm,
     expect_status,
+    follow,
     log_in,
     row,
     serious,
@@ -43,7 +44,7 @@ def test_filter_bookmark_open_cancel_and_see_it_change(
     console.goto(bookmark)
     expect_status(console, scene.runs[1], "pending")
     console.click("#tab-all")
-    console.click(f"#run-{scene.runs[0]}")
+    follow(console.locator(f"#run-{scene.runs[0]}"))
     expect(console.locator(".console-head h2")).to_have_text(scene.runs[0])
     console.click("#cancel-run")
     expect(console.locator("#act-reason")).to_have_value("cancelled by operator:operator")

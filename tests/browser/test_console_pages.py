@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from project.local.running import RunningServer
 from tests.browser.conftest import PATIENCE_MS
-from tests.browser.console import VERY_LONG_MS, VIEWER, VIEWERS_PASSWORD, Scene, close, confirm, log_in, serious
+from tests.browser.console import VERY_LONG_MS, VIEWER, VIEWERS_PASSWORD, Scene, close, confirm, follow, log_in, serious
 from tests.contract.answers import wait_for_status
 from tests.contract.conftest import Gates
 
@@ -108,7 +108,7 @@ def test_why_a_thread_is_blocked_and_what_waits_behind_it(
     expect(facts).to_contain_text(scene.runs[0])
     expect(facts.get_by_role("link", name=re.compile(rf"^{HOST}:\d+$"))).to_be_visible()
     expect(console.locator("#queue tbody th")).to_have_text(scene.runs[1:])
-    console.click(f"#live a[href*='{scene.runs[0]}']")
+    follow(console.locator(f"#live a[href*='{scene.runs[0]}']"))
     console.click("#cancel-run")
     confirm(console, "it is in the way")
     close(console, "1 run cancelled")

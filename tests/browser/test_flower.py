@@ -71,6 +71,13 @@ def task(flower: httpx.Client, run: Any, state: str) -> Any:
     return wait_until(found, f"Flower to show the run as {state}", 60.0)
 
 
+def wait_until_it_acts(page: Page, button: str) -> None:
+    """Flower's scripts come after its buttons, and a click before them does nothing."""
+    page.wait_for_function(
+        "button => window.jQuery?._data(document.querySelector(button), 'events')?.click", arg=button
+    )
+
+
 def test_a_task_says_what_it_is_and_nothing_of_the_input(
     flower: httpx.Client, api: httpx.Client, create: Callable[[], Any]
 ) -> None:
@@ -129,6 +136,7 @@ def test_a_running_run_is_terminated_with_flowers_button(
     row.locator(f"a[href='/task/{run['run_id']}']").click()
     console = f"{single.url}/admin/runs/run/{run['run_id']}/change/"
     assert page.get_attribute("#run", "href") == console
+    wait_until_it_acts(page, "#task-terminate")
 
     with page.expect_response("**/api/task/revoke/*") as answer:
         page.click("#task-terminate")

@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from project.local.running import RunningServer
 from tests.browser.conftest import PATIENCE_MS
-from tests.browser.console import VIEWER, VIEWERS_PASSWORD, Scene, log_in, serious
+from tests.browser.console import VIEWER, VIEWERS_PASSWORD, Scene, follow, log_in, serious
 from tests.contract.conftest import Gates
 
 pytestmark = pytest.mark.timeout(240)
@@ -35,7 +35,7 @@ def answer(page: Page, button: Any, title: str, reason: str = "") -> None:
     expect(page.locator("#act-title")).to_have_text(re.compile(rf"^{title} worker .+:\d+\?$"))
     if reason:
         page.fill("#act-reason", reason)
-    page.locator("#act [data-confirm]").click()
+    follow(page.locator("#act [data-confirm]"))
     expect(page.locator("#act")).to_be_hidden()
 
 
@@ -48,7 +48,7 @@ def test_a_worker_is_drained_and_resumed(workers: Page, live: RunningServer, api
     expect(workers.locator("#obstacle")).to_contain_text("all workers that are alive are drained")
 
     workers.goto(f"{live.url}{WORKERS}?state=draining")
-    workers.locator("#result_list th a").first.click()
+    follow(workers.locator("#result_list th a").first)
     expect(workers.get_by_text("by operator:operator")).to_be_visible()
     answer(workers, workers.locator(RESUME), "Resume")
     expect(workers.get_by_text("was resumed.")).to_be_visible()
@@ -83,7 +83,7 @@ def test_for_everybody(workers: Page, live: RunningServer, scheme: Any) -> None:
     workers.locator(DRAIN).click()
     assert serious(workers) == []
     workers.locator("#act [data-close]").click()
-    workers.locator("#result_list th a").first.click()
+    follow(workers.locator("#result_list th a").first)
     expect(workers.locator(DRAIN)).to_be_visible()
     assert serious(workers) == []
     workers.locator(DRAIN).click()

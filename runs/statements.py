@@ -38,6 +38,7 @@ def pipelined() -> Iterator[None]:
 
     For what others execute statement by statement. A refusal comes at the end of the block.
     """
+    execute()  # what waits
     connection.ensure_connection()
     with connection.wrap_database_errors, connection.connection.pipeline():
         yield

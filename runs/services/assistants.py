@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any, Literal
 from uuid import UUID
 
-from django.db import transaction
 from django.db.models import Max
 
 from runs.actors import Actor
@@ -22,6 +21,7 @@ from runs.models import Assistant, AssistantVersion, Thread, new_id
 from runs.services.graphs import graph_names, known_graph
 from runs.services.inserting import insert_if_free
 from runs.services.threads import delete_threads
+from runs.transactions import atomic
 
 LONGEST_NAME = 255
 UNTITLED = "Untitled"
@@ -42,7 +42,7 @@ def create_assistant(
     """
     columns = {"name": UNTITLED, **_checked({"graph_id": graph_id, **content})}
     made = Assistant(id=assistant_id or new_id(), owner=actor.owner, **columns)
-    with transaction.atomic(durable=True):
+    with atomic():
         if _insert(made):
             return Assistant.objects.get(pk=made.pk)
     if if_exists == "do_nothing" and (there := Assistant.objects.visible_to(actor.owner).filter(pk=made.pk).first()):
@@ -57,7 +57,7 @@ def _insert(assistant: Assistant) -> bool:
     return True
 
 
-@transaction.atomic(durable=True)
+@atomic()
 def update_assistant(*, actor: Actor, assistant_id: UUID, **content: Any) -> Assistant:
     """Make a new version, which is in force from now on; `metadata` is merged, shallowly, all else is replaced.
 
@@ -73,7 +73,7 @@ def update_assistant(*, actor: Actor, assistant_id: UUID, **content: Any) -> Ass
     return assistant
 
 
-@transaction.atomic(durable=True)
+@atomic()
 def set_latest_version(*, actor: Actor, assistant_id: UUID, version: int) -> Assistant:
     """Put a former version in force again, with all it says.
 
@@ -93,7 +93,7 @@ def delete_assistant(*, actor: Actor, assistant_id: UUID, threads: bool = False)
 
     Raises AssistantNotFound, SystemAssistant.
     """
-    with transaction.atomic(durable=True):
+    with atomic():
         _lock_own(assistant_id, actor).delete()
     if threads:
         last_run_by_it = Thread.objects.listed_for(actor.owner).filter(

@@ -4,8 +4,6 @@ from collections.abc import Collection, Iterable
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
-
 from runs import dispatch
 from runs.actors import Actor
 from runs.errors import NotCancellable, RunNotFound, ThreadNotFound
@@ -14,9 +12,10 @@ from runs.models import Compared, Run
 from runs.services.stop import stop_run
 from runs.services.transition import release
 from runs.states import CancelAction, RunStatus
+from runs.transactions import atomic
 
 
-@transaction.atomic(durable=True)
+@atomic()
 def cancel_run(
     *,
     run_id: UUID,
@@ -93,7 +92,7 @@ def cancel_runs(
     return cancelled
 
 
-@transaction.atomic(durable=True)
+@atomic()
 def _cancel_on_thread(
     thread_id: UUID,
     run_ids: set[UUID],

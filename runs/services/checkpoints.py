@@ -3,8 +3,6 @@
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
-
 from runs.errors import CheckpointNotFound, Fenced, ThreadNotFound
 from runs.jsonvalues import check_storable
 from runs.locks import LockedThread, lock_attempt, lock_thread
@@ -13,11 +11,12 @@ from runs.models.fields import new_checkpoint_id
 from runs.services.progress import Report
 from runs.services.transition import insert_heads, update_run
 from runs.statements import Select, execute
+from runs.transactions import atomic
 
 _HEAD = Select(Checkpoint, "WHERE id = %s")
 
 
-@transaction.atomic(durable=True)
+@atomic()
 def write_checkpoint(
     *,
     run_id: UUID,

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import connection
 
 from runs.actors import Actor
 from runs.locks import LockedThread, lock_thread
@@ -12,9 +12,10 @@ from runs.models.fields import new_checkpoint_id, new_id
 from runs.services.graph_rows import copy_rows
 from runs.services.history import langgraph_ids, lineage_ids
 from runs.services.transition import move_head, refresh_thread
+from runs.transactions import atomic
 
 
-@transaction.atomic(durable=True)
+@atomic()
 def copy_thread(*, thread_id: UUID, actor: Actor) -> Thread:
     """Return a new thread of the same owner; of a run in flight it has the steps finished so far.
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any, Protocol
 from uuid import UUID
 
-from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
+from django.db import DatabaseError, InterfaceError, OperationalError, connection
 
 from runs import dispatch
 from runs.actors import Actor
@@ -33,6 +33,7 @@ from runs.services.threads import refuse_while_deleting
 from runs.services.transition import insert_run
 from runs.states import DisconnectMode, OnCompletion
 from runs.tracing import create_span
+from runs.transactions import atomic, was_refused
 
 LONGEST_MODEL_NAME = 128
 LONGEST_DELAY_SECONDS = 366 * 24 * 3600
@@ -124,12 +125,12 @@ def _commit(admit_all: Callable[[], list[CreatedRun]], expected: Expectation | N
     """Admit in one transaction; if the answer to its commit is lost, read what has become of it."""
     created: list[CreatedRun] = []
     try:
-        with transaction.atomic(durable=True):
+        with atomic():
             created = admit_all()
             if expected is not None:
                 expected.before_commit()
-    except (OperationalError, InterfaceError):
-        if not created:
+    except (OperationalError, InterfaceError) as error:
+        if not created or was_refused(error):
             raise
         return [_look_up(one) for one in created]
     return created

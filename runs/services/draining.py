@@ -11,11 +11,12 @@ from runs.errors import WorkerGone
 from runs.locks import lock_run_of_thread, lock_worker
 from runs.models import ClockTimestamp, Worker
 from runs.services.transition import dispatch_next
+from runs.transactions import atomic
 
 logger = logging.getLogger(__name__)
 
 
-@transaction.atomic(durable=True)
+@atomic()
 def drain_worker(*, worker_id: UUID, actor: Actor, reason: str = "") -> bool:
     """Have the worker claim nothing more; False: it is drained already, and the first who asked for it stays.
 
@@ -31,7 +32,7 @@ def drain_worker(*, worker_id: UUID, actor: Actor, reason: str = "") -> bool:
     return True
 
 
-@transaction.atomic(durable=True)
+@atomic()
 def resume_worker(*, worker_id: UUID, actor: Actor, reason: str = "") -> bool:
     """Have a drained worker take runs again; False: it was not drained. Raises WorkerNotFound, WorkerGone."""
     worker = _lock_living(worker_id)
@@ -42,7 +43,7 @@ def resume_worker(*, worker_id: UUID, actor: Actor, reason: str = "") -> bool:
     return True
 
 
-@transaction.atomic(durable=True)
+@atomic()
 def hand_over(run_id: UUID) -> None:
     """Publish what may be claimed now on the run's thread, for other workers: this one was refused its claim."""
     found = lock_run_of_thread(run_id)

@@ -9,16 +9,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
-
 from runs.errors import Fenced, ThreadNotFound
 from runs.locks import LockedThread, bound_transaction, lock_attempt, lock_thread
 from runs.models import Checkpoint, Run, SubgraphCheckpoint
 from runs.services.graph_checkpoints import GraphCheckpoint, GraphTasks, SubgraphStep
 from runs.services.graph_rows import adopt_rows
 from runs.services.progress import Report
-from runs.services.transition import new_heads, update_run
+from runs.services.transition import Moved, new_heads, update_run
 from runs.statements import Select, Statement, execute, update
+from runs.transactions import atomic, later
 
 Store = Callable[[], "Sequence[Statement] | None"]
 #: What one round trip takes of LangGraph's rows: its text is twice as long, and PostgreSQL reads no more than 1 GB.
@@ -74,7 +73,7 @@ class InnerTasks(GraphWrite):
     tasks: GraphTasks
 
 
-@transaction.atomic(durable=True)
+@atomic()
 def put_graph_writes(
     *, run_id: UUID, thread_id: UUID, attempt: int, writes: Sequence[GraphWrite], report: Report | None = None
 ) -> None:
@@ -88,16 +87,13 @@ def put_graph_writes(
     run = lock_attempt(run_id, attempt)
     if report is not None and (columns := report.columns()):
         update_run(run, **columns)
-    unsent, moved = apply_graph_writes(locked, run, writes)
-    if locked is not None and moved:
-        unsent = [*unsent, update(locked.thread, moved)]
-    if unsent:
-        execute(*unsent)
+    moved = apply_graph_writes(locked, run, writes)
+    later(*moved.statements)
+    if locked is not None and moved.columns:
+        later(update(locked.thread, moved.columns))
 
 
-def apply_graph_writes(
-    locked: LockedThread | None, run: Run, writes: Sequence[GraphWrite]
-) -> tuple[list[Statement], dict[str, Any]]:
+def apply_graph_writes(locked: LockedThread | None, run: Run, writes: Sequence[GraphWrite]) -> Moved:
     """Store them in the transaction that has fenced the run, and locked its thread if one is of the root graph.
 
     Returns what is still to be written: LangGraph's rows and the steps of the root graph, and the thread's columns.
@@ -110,9 +106,9 @@ def apply_graph_writes(
     for write in writes:
         _apply(run, write, steps)
     if locked is None or not steps:
-        return unsent, {}
-    inserts, moved = new_heads(locked, _rows(locked, run, steps.values()))
-    return [*unsent, *inserts], moved
+        return Moved(unsent)
+    moved = new_heads(locked, _rows(locked, run, steps.values()))
+    return moved._replace(statements=[*unsent, *moved.statements])
 
 
 def _sent_in_part(statements: Sequence[Statement]) -> list[Statement]:
@@ -193,7 +189,7 @@ def _show(run: Run, shown: Checkpoint | SubgraphCheckpoint | None, tasks: GraphT
     if shown.run_id != run.pk and row_id not in run.overwritten:
         found = {name: getattr(shown, name) for name in vars(tasks)}
         update_run(run, overwritten={**run.overwritten, row_id: found})
-    execute(update(shown, vars(tasks)))
+    later(update(shown, vars(tasks)))
 
 
 def _adopt(run: Run, root: UUID, former: Collection[str]) -> None:

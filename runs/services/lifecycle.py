@@ -6,8 +6,6 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
-
 from runs import dispatch
 from runs.actors import Actor, system
 from runs.assistants import registry
@@ -26,18 +24,22 @@ from runs.services.graph_writes import GraphWrite, apply_graph_writes
 from runs.services.measure import left_on_commit, recovered_on_commit
 from runs.services.progress import Report
 from runs.services.transition import (
+    Moved,
+    Shown,
     change_status,
     dispatch_next,
+    finished_beside,
+    last_of,
     move_head,
     new_heads,
     release,
     update_run,
-    what_it_shows,
     write_event,
 )
-from runs.statements import Select, Statement
+from runs.statements import Select
 from runs.states import Departure, RunStatus
 from runs.streaming import notify
+from runs.transactions import atomic, later
 
 _WHOLE = Select(Run, "WHERE id = %s")
 
@@ -57,7 +59,7 @@ class Outcome:
     error: dict[str, Any] | None = None
 
 
-@transaction.atomic(durable=True)
+@atomic()
 def claim_run(*, run_id: UUID, worker_id: UUID) -> Run | None:
     """Turn the pending run into a running attempt that this worker holds, or return None: somebody else was faster.
 
@@ -123,7 +125,7 @@ def _is_resumable(name: str) -> bool:
         return False
 
 
-@transaction.atomic(durable=True)
+@atomic()
 def finish_run(
     *,
     run_id: UUID,
@@ -141,39 +143,40 @@ def finish_run(
     `last_frame`: the number of the last frame of its stream.
     Raises Fenced if the attempt no longer owns the run; nothing has changed then.
     """
-    found = lock_run_of_thread(run_id, attempts_row(run_id))
+    found = lock_run_of_thread(run_id, attempts_row(run_id), finished_beside(run_id))
     if found is None:
         raise Fenced
     locked, _ = found
-    run = load_attempt(locked.beside[0], attempt)
+    attempts, before = locked.beside
+    run = load_attempt(attempts, attempt)
     locked.replace(run)
-    written, moved = _complete_state(locked, run, outcome)
+    moved = _complete_state(locked, run, outcome)
+    later(*moved.statements)
     reported = report.columns() if report else {}
-    shown = change_status(
+    change_status(
         locked,
         run,
         outcome.status,
         actor=system("worker"),
         reason=reason,
-        first=written,
-        then=what_it_shows(locked.thread),
         last_frame=last_frame,
         error=outcome.error,
         leased=not left,
         **reported,
     )
-    release(locked, shown, **moved)
+    shown = None if moved.head is None else Shown(last_of(run, before), moved.head)
+    release(locked, shown, **moved.columns)
     return run
 
 
-def _complete_state(locked: LockedThread, run: Run, outcome: Outcome) -> tuple[list[Statement], dict[str, Any]]:
-    """A successful run leaves a head that waits for nothing: what inserts it, and the columns of the thread."""
+def _complete_state(locked: LockedThread, run: Run, outcome: Outcome) -> Moved:
+    """A successful run leaves a head that waits for nothing."""
     if outcome.writes:
         return apply_graph_writes(locked, run, outcome.writes)
     if outcome.status != RunStatus.SUCCESS or outcome.keeps_head:
-        return [], {}
+        return Moved()
     if outcome.values is None and not _waits_for_something(locked.thread.head_id):
-        return [], {}
+        return Moved()
     return new_heads(locked, [next_checkpoint(locked, run, outcome.values or {}, upcoming=[])])
 
 
@@ -182,7 +185,7 @@ def _waits_for_something(head_id: UUID | None) -> bool:
     return head is not None and bool(head.next)
 
 
-@transaction.atomic(durable=True)
+@atomic()
 def time_out_run(*, run_id: UUID, attempt: int, actor: Actor) -> Run | None:
     """Give an overdue attempt the status timeout and have it interrupted; None if it is not overdue any more."""
     found = lock_run_of_thread(run_id)
@@ -200,7 +203,7 @@ def time_out_run(*, run_id: UUID, attempt: int, actor: Actor) -> Run | None:
     return run
 
 
-@transaction.atomic(durable=True)
+@atomic()
 def executor_gone(
     *,
     run_id: UUID,

@@ -4,10 +4,9 @@ from dataclasses import dataclass, fields
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
-
 from runs.locks import bound_transaction, lock_attempt
 from runs.services.transition import update_run
+from runs.transactions import atomic
 
 
 @dataclass(kw_only=True)
@@ -26,7 +25,7 @@ class Report:
         return {name: value for name, value in reported.items() if value is not None}
 
 
-@transaction.atomic(durable=True)
+@atomic()
 def report_progress(*, run_id: UUID, attempt: int, report: Report) -> None:
     """Store what an executing attempt reports. Raises Fenced if the attempt no longer owns the run."""
     bound_transaction()

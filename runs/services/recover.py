@@ -4,7 +4,6 @@ from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from django.db import transaction
 from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Value
 from django.db.models.functions import Least, Power
 
@@ -17,6 +16,7 @@ from runs.services.sweep import for_each
 from runs.services.transition import dispatch_next
 from runs.services.workers import bury_worker, expired_workers
 from runs.states import Departure, RunStatus
+from runs.transactions import atomic
 
 SCHEDULER = system("scheduler")
 BATCH = 100
@@ -135,12 +135,12 @@ def forget_dispatches() -> int:
     return forgotten
 
 
-@transaction.atomic(durable=True)
+@atomic()
 def _forget_batch(until: datetime) -> int:
     return Run.objects.filter(pk__in=lock_dispatched_runs(until, 1000)).update(dispatched_at=None, dispatches=0)
 
 
-@transaction.atomic(durable=True)
+@atomic()
 def _dispatch_thread(thread_id: UUID) -> bool:
     locked = try_lock_thread(thread_id)
     if locked is None:

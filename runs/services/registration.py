@@ -9,8 +9,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from django.db import transaction
-
 from runs.assistants import Assistant as Definition
 from runs.assistants import registry
 from runs.assistants.graphs.description import GraphSchemas
@@ -18,6 +16,7 @@ from runs.locks import clock
 from runs.models import Assistant, AssistantVersion, Graph
 from runs.services import graphs
 from runs.services.chosen import SYSTEM_METADATA
+from runs.transactions import atomic
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +38,7 @@ def register_assistants(*, names: Iterable[str] | None = None) -> Registered:
     """
     wanted = {name: one for name, one in registry.registered().items() if names is None or name in names}
     described = [describe(wanted[name]) for name in sorted(wanted)]  # sorted: two of these must not wait for each other
-    with transaction.atomic(durable=True):
+    with atomic():
         _store(described)
         _create_assistants(described)
     graphs.forget()
@@ -52,7 +51,7 @@ def forget_others() -> list[str]:
     Assistants that people have created for them stay, and cannot be used.
     """
     known = list(registry.registered())
-    with transaction.atomic(durable=True):
+    with atomic():
         gone = sorted(Graph.objects.exclude(pk__in=known).values_list("name", flat=True))
         Assistant.objects.filter(owner=None).exclude(graph_id__in=known).delete()
         Graph.objects.filter(pk__in=gone).delete()

@@ -3,7 +3,6 @@
 from datetime import timedelta
 from uuid import UUID
 
-from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet
 
 from runs.conf import runs_settings
@@ -12,6 +11,7 @@ from runs.models import Checkpoint, ClockTimestamp, Run, StatementTimestamp, Sub
 from runs.services.graph_rows import remove_rows_of_run, remove_rows_of_thread
 from runs.services.sweep import for_each
 from runs.states import OnCompletion
+from runs.transactions import atomic
 
 BATCH = 100
 
@@ -30,7 +30,7 @@ def _lingering() -> QuerySet[Run]:
     return just_ended.filter(thread=OuterRef("pk"))
 
 
-@transaction.atomic(durable=True)
+@atomic()
 def _remove_thread(thread_id: UUID) -> bool:
     unbound = _unbind_keys(*Run.objects.filter(thread_id=thread_id).values_list("pk", flat=True))
     locked = try_lock_thread(thread_id) if unbound else None
@@ -49,7 +49,7 @@ def remove_deleted_runs(limit: int = BATCH) -> int:
     return for_each(gone.values_list("pk", "thread_id")[:limit], _remove_run)
 
 
-@transaction.atomic(durable=True)
+@atomic()
 def _remove_run(run: tuple[UUID, UUID]) -> bool:
     run_id, thread_id = run
     if not _unbind_keys(run_id) or try_lock_thread(thread_id) is None:
@@ -74,7 +74,7 @@ def purge_rolled_back_runs(limit: int = BATCH) -> int:
     return for_each(given_up.values_list("pk", "thread_id")[:limit], _purge_run)
 
 
-@transaction.atomic(durable=True)
+@atomic()
 def _purge_run(run: tuple[UUID, UUID]) -> bool:
     run_id, thread_id = run
     if try_lock_thread(thread_id) is None:
@@ -101,7 +101,7 @@ def forget_idempotency_keys() -> int:
     return forgotten
 
 
-@transaction.atomic(durable=True)
+@atomic()
 def _forget_keys(limit: int) -> int:
     age = timedelta(seconds=runs_settings().IDEMPOTENCY_SECONDS)
     removed, _ = lock_old_keys(StatementTimestamp() - age, limit).delete()

@@ -3,19 +3,18 @@
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
-
 from runs.actors import Actor
 from runs.errors import CheckpointNotFound, ThreadBusy
 from runs.jsonvalues import check_storable
 from runs.locks import LockedThread, lock_thread
 from runs.models import Checkpoint
 from runs.services.transition import move_head, refresh_thread
+from runs.transactions import atomic
 
 _BUSY = "A run is in flight on this thread and writes its state. Wait for it to finish, or cancel it first."
 
 
-@transaction.atomic(durable=True)
+@atomic()
 def update_state(
     *, thread_id: UUID, actor: Actor, values: dict[str, Any], checkpoint_id: UUID | None = None
 ) -> Checkpoint:

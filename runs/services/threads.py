@@ -5,8 +5,6 @@ from contextlib import suppress
 from typing import Any, Literal
 from uuid import UUID
 
-from django.db import transaction
-
 from runs.actors import Actor
 from runs.errors import RunNotFound, ThreadDeleting, ThreadExists, ThreadNotFound
 from runs.jsonvalues import check_storable
@@ -16,9 +14,10 @@ from runs.services.inserting import insert_if_free
 from runs.services.stop import stop_run
 from runs.services.transition import release, update_run
 from runs.states import CancelAction
+from runs.transactions import atomic
 
 
-@transaction.atomic(durable=True)
+@atomic()
 def create_thread(
     *,
     actor: Actor,
@@ -57,7 +56,7 @@ def refuse_while_deleting(thread_id: UUID, actor: Actor) -> None:
         raise ThreadDeleting
 
 
-@transaction.atomic(durable=True)
+@atomic()
 def update_thread(*, thread_id: UUID, actor: Actor, metadata: dict[str, Any]) -> Thread:
     """Merge `metadata` into the thread's, shallowly; null is stored as null. Raises ThreadNotFound."""
     check_storable(metadata, "metadata")
@@ -69,7 +68,7 @@ def update_thread(*, thread_id: UUID, actor: Actor, metadata: dict[str, Any]) ->
     return thread
 
 
-@transaction.atomic(durable=True)
+@atomic()
 def delete_thread(*, thread_id: UUID, actor: Actor) -> None:
     """Stop what is in flight and hide the thread at once; its rows go when all is settled. Raises ThreadNotFound."""
     locked = lock_thread(thread_id, owner=actor.owner)
@@ -89,7 +88,7 @@ def delete_threads(*, thread_ids: Iterable[UUID], actor: Actor) -> int:
     return deleted
 
 
-@transaction.atomic(durable=True)
+@atomic()
 def delete_run(*, thread_id: UUID, run_id: UUID, actor: Actor) -> None:
     """Stop the run if it is in flight and hide it at once. Raises ThreadNotFound, RunNotFound."""
     locked = lock_thread(thread_id, owner=actor.owner)

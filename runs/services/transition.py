@@ -1,7 +1,10 @@
 """The one helper that changes the status of a run, and what every change must leave consistent."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from functools import partial
+from types import MappingProxyType
+from typing import Any, NamedTuple
+from uuid import UUID
 
 from django.db.models import Model
 
@@ -14,14 +17,29 @@ from runs.services.measure import changed_on_commit
 from runs.statements import Row, Select, Statement, execute, insert, update
 from runs.states import FAILED, TERMINAL, OnCompletion, RunStatus, ThreadStatus, is_legal
 from runs.streaming import notify
+from runs.transactions import later
 
-_LAST_FINISHED = Select(
-    Run,
-    "WHERE thread_id = %s AND finished_at IS NOT NULL AND deleted_at IS NULL "
-    "ORDER BY finished_at DESC, sequence DESC LIMIT 1",
-    only=("status", "error"),
-)
+_OF_RUN = "(SELECT thread_id FROM runs_run WHERE id = %s)"
+_LATEST = "AND finished_at IS NOT NULL AND deleted_at IS NULL ORDER BY finished_at DESC, sequence DESC LIMIT 1"
+_LAST_COLUMNS = ("status", "error", "finished_at", "sequence")
+_LAST_FINISHED = Select(Run, f"WHERE thread_id = %s {_LATEST}", only=_LAST_COLUMNS)
+_LAST_FINISHED_BESIDE = Select(Run, f"WHERE thread_id = {_OF_RUN} {_LATEST}", only=_LAST_COLUMNS)
 _HEAD = Select(Checkpoint, "WHERE id = %s", only=("next", "interrupts"))
+
+
+class Moved(NamedTuple):
+    """What moves a thread's head: what inserts it, and the thread's columns. All empty: it stays."""
+
+    statements: Sequence[Statement] = ()
+    columns: Mapping[str, Any] = MappingProxyType({})
+    head: Checkpoint | None = None
+
+
+class Shown(NamedTuple):
+    """What decides the status of a thread without runs in flight: the run that has finished last, and the head."""
+
+    last: Run | None
+    head: Checkpoint | None
 
 
 def change_status(
@@ -31,13 +49,10 @@ def change_status(
     *,
     actor: Actor,
     reason: str = "",
-    first: Sequence[Statement] = (),
-    then: Sequence[Statement] = (),
     **columns: Any,
-) -> list[list[Row]]:
+) -> None:
     """Move the run to `to`, write its RunEvent, and set `columns` in the same statement; the thread is locked.
 
-    `first` and `then` are sent along, before and behind that; returns what `then` has found.
     On commit whoever watches the run is told; a terminal status ends its stream.
     Raises IllegalTransition if the table has no such transition.
     """
@@ -48,18 +63,17 @@ def change_status(
         columns |= {"finished_at": locked.now, "dispatched_at": None}
     changed = {"status": to, "reason": reason or run.reason, "updated_at": locked.now, **columns}
     _show(run, changed)
-    own = [update(run, changed), _event(run, came_from, actor=actor, reason=reason)]
-    found = execute(*first, *own, *then)[len(first) + len(own) :]
+    later(update(run, changed), _event(run, came_from, actor=actor, reason=reason))
     changed_on_commit(run, came_from, locked.now)
     if run.is_terminal and run.on_completion == OnCompletion.DELETE:
         _hide(locked)
     _announce(run)
-    return found
 
 
 def _hide(locked: LockedThread) -> None:
     """A stateless run takes its thread with it."""
-    Thread.objects.filter(pk=locked.thread.pk, deleted_at=None).update(deleted_at=locked.now)
+    if locked.thread.deleted_at is None:
+        _update_thread(locked, deleted_at=locked.now)
 
 
 def _announce(run: Run) -> None:
@@ -74,7 +88,7 @@ def _announce(run: Run) -> None:
 def update_run(run: Run, **columns: Any) -> None:
     """Write these columns of the run and nothing else; `run` shows them afterwards."""
     if columns:
-        execute(update(run, columns))
+        later(update(run, columns))
         _show(run, columns)
 
 
@@ -85,22 +99,28 @@ def _show(row: Model, columns: Mapping[str, Any]) -> None:
 
 def write_event(run: Run, came_from: RunStatus | None, *, actor: Actor, reason: str) -> None:
     """Append to the run's history. The time is the database's at this statement, after the lock was granted."""
-    execute(_event(run, came_from, actor=actor, reason=reason))
+    later(_event(run, came_from, actor=actor, reason=reason))
 
 
 def insert_run(locked: LockedThread, run: Run, *, actor: Actor, reason: str, **columns: Any) -> None:
     """Insert the pending run with the first event of its history, and what its thread shows now, `columns` as well.
 
-    The run shows its place in the order of runs afterwards.
+    The run shows its place in the order of runs when it has been sent, at the latest after the commit.
     """
     if locked.thread.status != ThreadStatus.BUSY:
         columns["status"] = ThreadStatus.BUSY
     if columns:
         columns["updated_at"] = locked.now
-    inserted = [insert(run, returning="sequence"), _event(run, None, actor=actor, reason=reason)]
-    [[(run.sequence,)], *_] = execute(*inserted, *([update(locked.thread, columns)] if columns else []))
+    later(insert(run, returning="sequence"), then=partial(_show_sequence, run))
+    later(_event(run, None, actor=actor, reason=reason))
+    if columns:
+        later(update(locked.thread, columns))
     _show(locked.thread, columns)
     locked.runs.append(run)
+
+
+def _show_sequence(run: Run, rows: Any) -> None:
+    [[(run.sequence,)]] = rows
 
 
 def _event(run: Run, came_from: RunStatus | None, *, actor: Actor, reason: str) -> Statement:
@@ -125,22 +145,21 @@ def move_head(locked: LockedThread, head_id: Any) -> None:
 
 def insert_heads(locked: LockedThread, checkpoints: Sequence[Checkpoint]) -> None:
     """Insert the checkpoints, unless an earlier try has, and make the last of them the thread's state."""
-    inserts, moved = new_heads(locked, checkpoints)
-    execute(*inserts, update(locked.thread, moved))
+    moved = new_heads(locked, checkpoints)
+    later(*moved.statements, update(locked.thread, moved.columns))
 
 
-def new_heads(locked: LockedThread, checkpoints: Sequence[Checkpoint]) -> tuple[list[Statement], dict[str, Any]]:
-    """As `insert_heads`, for who writes the thread anyway: what inserts the checkpoints, and the thread's columns."""
-    moved = {"head_id": checkpoints[-1].pk, "state_updated_at": locked.now}
-    _show(locked.thread, moved)
-    return [insert(one, if_free=True) for one in checkpoints], moved
+def new_heads(locked: LockedThread, checkpoints: Sequence[Checkpoint]) -> Moved:
+    """As `insert_heads`, for who writes the thread anyway."""
+    columns = {"head_id": checkpoints[-1].pk, "state_updated_at": locked.now}
+    _show(locked.thread, columns)
+    return Moved([insert(one, if_free=True) for one in checkpoints], columns, checkpoints[-1])
 
 
-def release(locked: LockedThread, shown: list[list[Row]] | None = None, **columns: Any) -> None:
+def release(locked: LockedThread, shown: Shown | None = None, **columns: Any) -> None:
     """End a transaction that changed a thread's queue or lease: recompute its status, dispatch what may start now.
 
-    `shown`: what `what_it_shows` has found after the last change, if that was asked already. `columns` of the thread
-    are written as well.
+    `shown`: as it is after the last change, if that is known. `columns` of the thread are written as well.
     """
     refresh_thread(locked, shown, **columns)
     dispatch_next(locked)
@@ -161,7 +180,7 @@ def dispatch_next(locked: LockedThread) -> Run | None:
     return first
 
 
-def refresh_thread(locked: LockedThread, shown: list[list[Row]] | None = None, **columns: Any) -> None:
+def refresh_thread(locked: LockedThread, shown: Shown | None = None, **columns: Any) -> None:
     """Recompute what the thread shows: its status is a function of its runs and its head. Write `columns` as well."""
     thread = locked.thread
     status, error = _thread_status(locked, shown)
@@ -172,23 +191,32 @@ def refresh_thread(locked: LockedThread, shown: list[list[Row]] | None = None, *
 
 
 def _update_thread(locked: LockedThread, **columns: Any) -> None:
-    execute(update(locked.thread, columns))
+    later(update(locked.thread, columns))
     _show(locked.thread, columns)
 
 
-def what_it_shows(thread: Thread) -> list[Statement]:
-    """What decides the status of a thread without runs in flight: the run that has finished last, and the head."""
-    return [_LAST_FINISHED(thread.pk), _HEAD(thread.head_id)]
+def finished_beside(run_id: UUID) -> Statement:
+    """The run of the same thread that has finished last; for who finishes this one. `last_of` is the other half."""
+    return _LAST_FINISHED_BESIDE(run_id)
 
 
-def _thread_status(locked: LockedThread, shown: list[list[Row]] | None) -> tuple[ThreadStatus, Any]:
+def last_of(finished: Run, before: Sequence[Row]) -> Run:
+    """Which has finished last: this one, which has just finished, unless the clock was set back meanwhile."""
+    return max([finished, *_LAST_FINISHED.load(before)], key=lambda run: (run.finished_at, run.sequence))
+
+
+def _read_shown(thread: Thread) -> Shown:
+    runs, heads = execute(_LAST_FINISHED(thread.pk), _HEAD(thread.head_id))
+    return Shown(next(iter(_LAST_FINISHED.load(runs)), None), next(iter(_HEAD.load(heads)), None))
+
+
+def _thread_status(locked: LockedThread, shown: Shown | None) -> tuple[ThreadStatus, Any]:
     if locked.in_flight:
         return ThreadStatus.BUSY, locked.thread.error
-    runs, heads = shown or execute(*what_it_shows(locked.thread))
-    for last in _LAST_FINISHED.load(runs):
-        if last.status in FAILED:
-            return ThreadStatus.ERROR, present_error(last.error)
-    waits = any(head.next or head.interrupts for head in _HEAD.load(heads))
+    last, head = shown or _read_shown(locked.thread)
+    if last is not None and last.status in FAILED:
+        return ThreadStatus.ERROR, present_error(last.error)
+    waits = head is not None and (head.next or head.interrupts)
     return (ThreadStatus.INTERRUPTED if waits else ThreadStatus.IDLE), None
 
 

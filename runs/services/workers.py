@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
-from django.db import connection, transaction
+from django.db import connection
 from django.db.models import TextChoices
 
 from runs.conf import runs_settings
 from runs.locks import lock_expired_worker
 from runs.models import ClockTimestamp, Run, StatementTimestamp, Worker
 from runs.states import RunStatus
+from runs.transactions import atomic
 
 
 class WorkerState(TextChoices):
@@ -92,7 +93,7 @@ def renew_worker(worker_id: UUID) -> Renewal | None:
     return Renewal(draining=rows[0][0], held=held)
 
 
-@transaction.atomic(durable=True)
+@atomic()
 def bury_worker(worker_id: UUID) -> bool:
     """Declare an expired worker dead; False if it has renewed meanwhile or somebody else is at it."""
     worker = lock_expired_worker(worker_id)

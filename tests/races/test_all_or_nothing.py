@@ -6,17 +6,21 @@ from typing import Any
 from unittest import mock
 from uuid import UUID
 
+import psycopg
 import pytest
-from django.db import DatabaseError, OperationalError, connections
+from django.db import DatabaseError, OperationalError
 
+from runs import batches
 from runs.actors import Actor
 from runs.errors import OutcomeUnknown
+from runs.locks import bounded_lock_waits, is_lock_timeout
 from runs.models import Checkpoint, Run, RunEvent, Thread
 from runs.services.create import CreatedRun, RunSpec, create_runs
 from runs.states import MultitaskStrategy
 from tests.support.factories import create, finish, make_actor, make_run, make_thread, running, step
 from tests.support.fixtures import Outbox
 from tests.support.race import rival_before
+from tests.support.sent import somebody_else
 
 pytestmark = pytest.mark.usefixtures("intact")
 
@@ -79,17 +83,18 @@ def test_a_publish_that_fails_fails_nothing(outbox: Outbox) -> None:
 @contextmanager
 def connection_breaks_at_commit(*, done: bool) -> Iterator[None]:
     """The answer to the next COMMIT is lost, with the commit done or not."""
-    wrapper = connections["default"]
-    commit = wrapper._commit  # type: ignore[attr-defined]
+    exchange = batches._exchange
 
-    def commit_without_answer() -> None:
+    def without_answer(connection: Any, texts: Any, *, commits: bool) -> Any:
+        if not commits:
+            return exchange(connection, texts, commits=commits)
         if done:
-            commit()
+            exchange(connection, texts, commits=commits)
         patched.stop()
-        wrapper.connection.close()
-        raise OperationalError("the connection is lost")
+        connection.close()
+        raise psycopg.OperationalError("the connection is lost")
 
-    patched = mock.patch.object(wrapper, "_commit", commit_without_answer)
+    patched = mock.patch.object(batches, "_exchange", without_answer)
     patched.start()
     yield
 
@@ -107,6 +112,18 @@ def test_a_create_whose_commit_may_not_have_been_done_says_so(outbox: Outbox) ->
     with connection_breaks_at_commit(done=False), pytest.raises(OutcomeUnknown) as unknown:
         make_run(thread)
     assert unknown.value.extra["thread_id"] == str(thread.pk)
+    assert not Run.objects.exists()
+    assert outbox.published == []
+
+
+def test_what_the_database_refuses_at_the_end_is_no_unknown_outcome(outbox: Outbox) -> None:
+    """It waited for a row that an insert refers to, and for no longer than it may."""
+    thread = make_thread()
+    with somebody_else() as other:
+        other.execute("SELECT FROM auth_user WHERE id = %s FOR UPDATE", [thread.owner_id])
+        with bounded_lock_waits(0.1), pytest.raises(OperationalError) as refused:
+            make_run(thread)
+    assert is_lock_timeout(refused.value)
     assert not Run.objects.exists()
     assert outbox.published == []
 

@@ -1,11 +1,8 @@
 """What is sent together begins its transaction; what is relied on below the surface of psycopg and Django."""
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
-from unittest.mock import patch
 from uuid import UUID
 
 import psycopg
@@ -18,11 +15,11 @@ from django.test.utils import CaptureQueriesContext
 from psycopg.pq import TransactionStatus
 from psycopg.types.json import Jsonb
 
-from runs import batches
 from runs.literals import literal
 from runs.models import Thread
 from runs.statements import Select, Statement, execute, insert, update
 from tests.support.factories import make_thread
+from tests.support.sent import messages, somebody_else
 
 #: Whose transactions are their own.
 committed = pytest.mark.usefixtures("commits")
@@ -110,20 +107,6 @@ def status() -> TransactionStatus:
     return TransactionStatus(connection.connection.pgconn.transaction_status)
 
 
-@contextmanager
-def messages() -> Iterator[list[str]]:
-    """What is sent in this block, as the server gets it."""
-    found: list[str] = []
-    asked = batches._asked
-
-    def keep(pgconn: Any, message: bytes) -> Any:
-        found.append(message.decode())
-        return asked(pgconn, message)
-
-    with patch.object(batches, "_asked", keep):
-        yield found
-
-
 @committed
 def test_the_first_that_is_sent_begins_the_transaction() -> None:
     thread = make_thread()
@@ -202,9 +185,7 @@ def test_an_error_is_djangos_and_says_what_the_server_said() -> None:
 @committed
 def test_a_connection_that_was_lost_meanwhile_is_refused_and_then_made_anew() -> None:
     execute(Statement("SELECT 1"))
-    with psycopg.connect(
-        connection.connection.info.dsn, password=connection.settings_dict["PASSWORD"] or None
-    ) as other:
+    with somebody_else() as other:
         other.execute("SELECT pg_terminate_backend(%s)", [connection.connection.info.backend_pid])
     with pytest.raises(OperationalError), transaction.atomic():
         execute(Statement("SELECT 1"))

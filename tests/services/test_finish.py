@@ -1,6 +1,9 @@
 """How runs end by themselves, what they leave in the thread, and what is stored on the way."""
 
+from datetime import timedelta
+
 import pytest
+from django.db.models import F
 
 from runs.errors import Fenced, IllegalTransition
 from runs.locks import lock_thread
@@ -211,3 +214,13 @@ def test_a_transition_that_the_table_does_not_have_is_refused(to: RunStatus) -> 
     with pytest.raises(IllegalTransition, match=f"success -> {to}"):
         change_status(lock_thread(run.thread_id), run, to, actor=SYSTEM)
     assert len(history(run)) == 3
+
+
+def test_a_clock_that_was_set_back_makes_no_run_the_last() -> None:
+    """What a thread shows is of the run that has finished last, by the time that its row says."""
+    thread = make_thread()
+    first, second = finish(running(thread), RunStatus.ERROR), running(thread)
+    Run.objects.filter(pk=first.pk).update(finished_at=F("finished_at") + timedelta(hours=1))
+    finish(second, page=1)
+    thread.refresh_from_db()
+    assert (thread.status, thread.error) == (ThreadStatus.ERROR, {"error": "ValueError", "message": "no"})

@@ -19,7 +19,7 @@ from psycopg.rows import DictRow, dict_row
 from psycopg.types.json import Jsonb
 
 from runs.services.graph_rows import CHECKPOINT_IS_GIVEN_UP, WRITE_IS_GIVEN_UP
-from runs.statements import Statement
+from runs.statements import Statement, execute
 
 #: Of what several runs have written for one task, the last that was not given up.
 _WRITES = f"""(
@@ -42,6 +42,7 @@ from checkpoints """  # noqa: S608 - our names
 @contextmanager
 def executors_cursor() -> Iterator[Cursor[DictRow]]:
     """Not Django's cursor, which binds on the client's side and would not take what LangGraph gives it."""
+    execute()  # what waits
     connection.ensure_connection()
     with connection.wrap_database_errors, Cursor(connection.connection, row_factory=dict_row) as cursor:
         cursor.format = 1  # type: ignore[assignment] # binary, as LangGraph's own

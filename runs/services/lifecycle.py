@@ -37,7 +37,7 @@ from runs.services.transition import (
     write_event,
 )
 from runs.statements import Select
-from runs.states import Departure, RunStatus
+from runs.states import FAILED, Departure, RunStatus
 from runs.streaming import notify
 from runs.transactions import atomic, later
 
@@ -164,8 +164,9 @@ def finish_run(
         leased=not left,
         **reported,
     )
-    shown = None if moved.head is None else Shown(last_of(run, before), moved.head)
-    release(locked, shown, **moved.columns)
+    last = last_of(run, before)
+    is_known = moved.head is not None or last.status in FAILED
+    release(locked, Shown(last, moved.head) if is_known else None, **moved.columns)
     return run
 
 

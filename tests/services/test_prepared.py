@@ -1,8 +1,7 @@
 """Plans that a session keeps: made by the indexes in a database of any size, and forgotten when they are not there."""
 
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 from unittest.mock import patch
 
@@ -10,7 +9,6 @@ import pytest
 from django.db import DatabaseError, connection, transaction
 
 from bench.populate import populate
-from runs import batches
 from runs import prepared as module
 from runs.locks import lock_thread
 from runs.models import Run, Thread
@@ -18,6 +16,7 @@ from runs.prepared import steady
 from runs.services import results
 from runs.statements import Select, Statement, execute, update
 from tests.support.factories import finish, make_run, make_thread, make_worker, step, try_claim
+from tests.support.sent import messages
 
 GROWING = ("runs_run", "runs_thread", "runs_checkpoint", "runs_runevent", "runs_worker")
 #: What a kept statement says, and the index by which it finds its rows; all others go by a key.
@@ -179,23 +178,9 @@ def test_nothing_is_prepared_behind_a_pooler(grown: None) -> None:
 def test_nothing_is_executed_by_name_where_plans_are_not_steady(grown: None) -> None:
     runs_of_a_session()
     thread = make_thread()
-    with sent() as texts:
+    with messages() as texts:
         execute(update(thread, {"metadata": {}}))
     assert not any("EXECUTE" in text for text in texts)
-
-
-@contextmanager
-def sent() -> Iterator[list[str]]:
-    """What is sent in this block."""
-    texts: list[str] = []
-    exchange = batches._exchange
-
-    def keep(connection: Any, text: str) -> Any:
-        texts.append(text)
-        return exchange(connection, text)
-
-    with patch.object(batches, "_exchange", keep):
-        yield texts
 
 
 def refused(thread: Thread) -> None:

@@ -104,8 +104,8 @@ class ApiView(APIView):
         recalled, self.recalled, self.recalls_keys = self.recalled, None, False
         if recalled is None or recalled.is_confirmed:
             return False
-        request = self.request
-        request.user, request.auth = request.successful_authenticator.authenticate(request)  # type: ignore[misc]
+        request: Any = self.request
+        request.user, request.auth = request.successful_authenticator.authenticate(request)
         self.check_permissions(request)
         return bool(request.user != recalled.key.owner)
 

@@ -78,7 +78,7 @@ def find_api_key(key: str) -> ApiKey | None:
     digest, began = _digest(key), time.monotonic()
     _, keys, owners, [(now,)] = execute(steady(), _KEY(digest), _owner()(digest), _CLOCK)
     row = _load(keys, owners)
-    if row is None or not row.owner.is_active:
+    if row is None:
         _recent.drop(digest)
         return None
     used = row.last_used_at
@@ -100,11 +100,11 @@ def recall_api_key(key: str) -> RecalledKey | None:
 
 
 def _load(keys: Sequence[Row], owners: Sequence[Row]) -> ApiKey | None:
-    """With its owner. The two are read one after the other: it may have been revoked in between."""
+    """With its owner, who is active. The two are read one after the other: it may have been revoked in between."""
     if not keys or not owners:
         return None
     [row], [row.owner] = _KEY.load(keys), _owner().load(owners)
-    return row
+    return row if row.owner.is_active else None
 
 
 @cache

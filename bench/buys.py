@@ -37,6 +37,10 @@ BY_TRAFFIC = {
 BY_STATEMENT = (
     (("INSERT INTO checkpoint",), "what the graph has written, as LangGraph stores it"),
     (("FROM checkpoint",), "where a graph goes on, as LangGraph stores it"),
+    (
+        ("FROM runs_apikey", "FOR NO KEY UPDATE"),
+        "admission: whether the key is still there, the thread, its lock, its queue",
+    ),
     (("FROM runs_apikey",), "who asks: the key and its owner"),
     (("INSERT INTO runs_run ",), "the run, its history, the thread's status"),
     (("INSERT INTO runs_thread",), "admission: the thread, its lock, its queue"),

@@ -11,6 +11,8 @@ class Actor:
     name: str
     owner: Any = None
     request_id: str = ""
+    #: What is still to be confirmed of who they are, by the lock of whatever they change: `locks.Confirmation`.
+    unconfirmed: Any = None
 
 
 def system(part: str) -> Actor:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, cast
+from typing import Any, Protocol, cast
 from uuid import UUID
 
 from django.contrib.auth import get_user_model
@@ -111,7 +111,20 @@ class LockedThread:
         return next((run for run in self.runs if run.id == run_id), None)
 
 
-def lock_thread(thread_id: UUID, *, owner: Any = None, deleted: bool = False) -> LockedThread:
+class Confirmation(Protocol):
+    """What must still be true for anything to be done; asked for in one message with a lock."""
+
+    @property
+    def question(self) -> Statement:
+        """What is asked before the lock."""
+
+    def confirm(self, answer: Sequence[Row]) -> None:
+        """Hear the answer, before that of the lock; raise if it is not true any more."""
+
+
+def lock_thread(
+    thread_id: UUID, *, owner: Any = None, deleted: bool = False, unconfirmed: Confirmation | None = None
+) -> LockedThread:
     """Lock the thread and read its runs, or raise ThreadNotFound (also when it is not `owner`'s).
 
     `deleted=True` finds a thread that is being deleted, too: its last run must still be able to leave.
@@ -121,33 +134,42 @@ def lock_thread(thread_id: UUID, *, owner: Any = None, deleted: bool = False) ->
     elif owner is None:
         locked = _take(_THREAD_SHOWN(thread_id), _UNSETTLED_OF(thread_id))
     else:
-        locked = _take(_THREAD_OWNED(thread_id, owner.pk), _UNSETTLED_OF(thread_id))
+        locked = _take(_THREAD_OWNED(thread_id, owner.pk), _UNSETTLED_OF(thread_id), unconfirmed=unconfirmed)
     if locked is None:
         raise ThreadNotFound
     return locked
 
 
-def lock_or_insert_thread(thread: Thread) -> LockedThread:
+def lock_or_insert_thread(thread: Thread, *, unconfirmed: Confirmation | None = None) -> LockedThread:
     """Insert the thread unless its id is taken, then lock what has this id as its owner; may raise ThreadNotFound.
 
     Of two callers who insert the same id the second waits for the first.
     """
     lock = _THREAD_OWNED(thread.pk, thread.owner_id)
-    locked = _take(lock, _UNSETTLED_OF(thread.pk), first=[insert(thread, if_free=True)])
+    locked = _take(lock, _UNSETTLED_OF(thread.pk), first=[insert(thread, if_free=True)], unconfirmed=unconfirmed)
     if locked is None:
         raise ThreadNotFound
     return locked
 
 
 def _take(
-    thread: Statement, runs: Statement, *beside: Statement, manner: str = "", first: Sequence[Statement] = ()
+    thread: Statement,
+    runs: Statement,
+    *beside: Statement,
+    manner: str = "",
+    first: Sequence[Statement] = (),
+    unconfirmed: Confirmation | None = None,
 ) -> LockedThread | None:
     """Bound the transaction, lock, and read: in one round trip, each after the other."""
     if not connection.in_atomic_block:
         raise TransactionManagementError("A lock lasts as long as its transaction, and there is none.")
     lock = thread._replace(sql=f"{thread.sql} {THREAD_LOCK} {manner}")
+    if unconfirmed is not None:
+        first = [unconfirmed.question, *first]
     with _measured():
         results = execute(_bounds(), *first, lock, runs, _CLOCK, *beside)
+    if unconfirmed is not None:
+        unconfirmed.confirm(results[1])
     threads, unsettled, [(now,)], *others = results[1 + len(first) :]
     found = _THREAD.load(threads)
     return LockedThread(found[0], now, _UNSETTLED_OF.load(unsettled), others) if found else None

@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from runs.actors import Actor
 from runs.api.request_id import request_id
 from runs.models import ApiKey
-from runs.services.api_keys import find_api_key
+from runs.services.api_keys import RecalledKey, find_api_key, recall_api_key
 
 _BEARER = "bearer"
 
@@ -23,7 +23,7 @@ class ApiKeyAuthentication(BaseAuthentication):
         sent = request.META.get("HTTP_X_API_KEY") or _bearer_token(request)
         if not sent:
             return None
-        key = find_api_key(sent)
+        key = _recalled(request, sent) or find_api_key(sent)
         if key is None:
             raise AuthenticationFailed("This API key is not known, or it has been revoked.")
         return key.owner, key
@@ -33,15 +33,24 @@ class ApiKeyAuthentication(BaseAuthentication):
         return 'Bearer realm="runyard"'
 
 
+def _recalled(request: Request, sent: str) -> ApiKey | None:
+    """The key from memory, for a view that sees to it that it is confirmed: it says so, and it is told."""
+    view: Any = request.parser_context["view"]
+    if not getattr(view, "recalls_keys", False):
+        return None
+    view.recalled = recall_api_key(sent)
+    return None if view.recalled is None else view.recalled.key
+
+
 def _bearer_token(request: Request) -> str:
     scheme, _, token = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
     return token.strip() if scheme.lower() == _BEARER else ""
 
 
-def actor_of(request: Request) -> Actor:
+def actor_of(request: Request, recalled: RecalledKey | None = None) -> Actor:
     """The caller as services and the history know it: "api-key:<prefix>" or "user:<name>"."""
     name = f"api-key:{request.auth.prefix}" if isinstance(request.auth, ApiKey) else f"user:{request.user}"
-    return Actor(name=name, owner=request.user, request_id=request_id(request._request))
+    return Actor(name=name, owner=request.user, request_id=request_id(request._request), unconfirmed=recalled)
 
 
 class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]

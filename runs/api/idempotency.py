@@ -24,6 +24,11 @@ PARAMETER = OpenApiParameter(
 )
 
 
+def is_sent(request: Request) -> bool:
+    """Whether there is such a header."""
+    return _IN_META in request.META
+
+
 def idempotency_of(request: Request, body: Any) -> Idempotency | None:
     """Return the key with the route and the body it belongs to; None if none was sent. Raises InvalidRequest."""
     sent = request.META.get(_IN_META)

@@ -30,7 +30,8 @@ KWARGS: Mapping[str, Any] = {
 
 def present_created(created: CreatedRun) -> dict[str, Any]:
     """An accepted run, with the ids of the runs it displaced."""
-    run = present_run(created.run, place=queue_position(created.run))
+    place = queue_position(created.run) if created.replayed else created.place
+    run = present_run(created.run, place=place)
     return {**run, "displaced": [str(displaced.pk) for displaced in created.displaced]}
 
 

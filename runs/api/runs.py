@@ -1,6 +1,7 @@
 """/threads/{thread_id}/runs: create, list, read, delete."""
 
-from typing import ClassVar
+from collections.abc import Callable
+from typing import Any, ClassVar
 from uuid import UUID
 
 from drf_spectacular.utils import OpenApiResponse, extend_schema
@@ -18,6 +19,7 @@ from runs.api.responses import RUN_MEMBERS, CreatedRunSerializer, RunSerializer
 from runs.api.run_requests import RunCreate, StatelessRunCreate, run_spec, stateless_spec
 from runs.api.view import ApiView, checked
 from runs.models import new_id
+from runs.services.api_keys import KeyChanged
 from runs.services.create import CreatedRun, create_run
 from runs.services.runs import get_run, list_runs, queue_position, queue_positions
 from runs.services.threads import delete_run
@@ -36,6 +38,11 @@ class RunListQuery(QuerySerializer):
 class CreateView(ApiView):
     """What creates runs."""
 
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """The lock under which the run is accepted confirms the key; a replay under an Idempotency-Key takes none."""
+        self.recalls_keys = request.method == "POST" and not idempotency.is_sent(request)
+        super().initial(request, *args, **kwargs)
+
     def create(
         self, request: Request, thread_id: UUID | None, expected: Expected | None = None
     ) -> tuple[CreatedRun, dict[str, str]]:
@@ -46,8 +53,19 @@ class CreateView(ApiView):
         else:
             spec = run_spec(checked(RunCreate(data=body)), thread_id)
         key = idempotency.idempotency_of(request, body)
-        created = create_run(thread_id=thread_id, spec=spec, actor=self.actor, idempotency=key, expected=expected)
+        created = self._accept(
+            lambda: create_run(thread_id=thread_id, spec=spec, actor=self.actor, idempotency=key, expected=expected)
+        )
         return created, idempotency.replay_header(created)
+
+    def _accept(self, create: Callable[[], CreatedRun]) -> CreatedRun:
+        """Create the run; once more if the key has come from memory, and its owner is not the one who was refused."""
+        try:
+            return create()
+        except Exception as error:
+            if not self.ask_who_calls() and not isinstance(error, KeyChanged):
+                raise
+            return create()
 
 
 class RunsView(CreateView):

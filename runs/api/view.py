@@ -16,6 +16,7 @@ from runs.api.fields import QuerySerializer, StrictSerializer, parse_uuid
 from runs.api.waiting import give_back_connection
 from runs.errors import InvalidJSON, InvalidRequest
 from runs.logcontext import bind
+from runs.services.api_keys import RecalledKey
 
 _PATH_IDS = {"thread_id": "thread", "run_id": "run", "checkpoint_id": "checkpoint", "assistant_id": "assistant"}
 
@@ -43,6 +44,10 @@ class ApiView(APIView):
     queries: ClassVar[dict[str, type[QuerySerializer]]] = {}
     #: Variables of the path that are ids -> what they are ids of.
     path_ids: ClassVar[dict[str, str]] = _PATH_IDS
+    #: Whether the caller's key may come from memory: whatever a request does then begins by confirming it.
+    recalls_keys = False
+    #: The key that has come from memory.
+    recalled: RecalledKey | None = None
     request: Request
     #: The checked query string.
     query: dict[str, Any]
@@ -83,10 +88,31 @@ class ApiView(APIView):
             give_back_connection()  # Django would do so at the end of the stream, and the pool is small
         return super().finalize_response(request, response, *args, **kwargs)
 
+    def handle_exception(self, exc: Exception) -> Response:
+        """Nobody is told anything because of a key that has been revoked before."""
+        try:
+            self.ask_who_calls()
+        except Exception as error:
+            exc = error
+        return super().handle_exception(exc)
+
+    def ask_who_calls(self) -> bool:
+        """Ask the database for a key that has come from memory and is not confirmed, and return whether it was wrong.
+
+        Raises AuthenticationFailed.
+        """
+        recalled, self.recalled, self.recalls_keys = self.recalled, None, False
+        if recalled is None or recalled.is_confirmed:
+            return False
+        request: Any = self.request
+        request.user, request.auth = request.successful_authenticator.authenticate(request)
+        self.check_permissions(request)
+        return bool(request.user != recalled.key.owner)
+
     @property
     def actor(self) -> Actor:
         """The caller, for services that write."""
-        return actor_of(self.request)
+        return actor_of(self.request, self.recalled)
 
     @property
     def owner(self) -> Any:

@@ -75,6 +75,8 @@ class CreatedRun:
     run: Run
     displaced: Sequence[Run] = ()
     replayed: bool = False
+    #: How many runs of the thread go before a new one.
+    place: int = 0
 
 
 class Expectation(Protocol):
@@ -150,14 +152,15 @@ def _admit(run: Run, spec: RunSpec, actor: Actor, idempotency: Idempotency | Non
     _insert(locked, run, spec, actor)
     if idempotency is not None:
         bind_key(idempotency, actor, run)
-    return CreatedRun(run=run, displaced=displaced)
+    return CreatedRun(run=run, displaced=displaced, place=_place(locked, run))
 
 
 def _lock(thread_id: UUID, spec: RunSpec, actor: Actor) -> LockedThread:
     if not spec.create_thread:
-        return lock_thread(thread_id, owner=actor.owner)
+        return lock_thread(thread_id, owner=actor.owner, unconfirmed=actor.unconfirmed)
+    thread = Thread(id=thread_id, owner=actor.owner, metadata=spec.thread_metadata)
     try:
-        return lock_or_insert_thread(Thread(id=thread_id, owner=actor.owner, metadata=spec.thread_metadata))
+        return lock_or_insert_thread(thread, unconfirmed=actor.unconfirmed)
     except ThreadNotFound:
         refuse_while_deleting(thread_id, actor)
         raise
@@ -290,6 +293,10 @@ def _insert(locked: LockedThread, run: Run, spec: RunSpec, actor: Actor) -> None
 def _goes_first(locked: LockedThread, run: Run) -> bool:
     """Whether the new run could be claimed now: it is the last of all that are due."""
     return locked.leased is None and locked.first_in_queue() is None and run.is_due(locked.now)
+
+
+def _place(locked: LockedThread, run: Run) -> int:
+    return sum(other.queue_key(locked.now) < run.queue_key(locked.now) for other in locked.in_flight)
 
 
 def _description(locked: LockedThread, run: Run) -> dict[str, Any]:

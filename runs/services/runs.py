@@ -1,14 +1,14 @@
 """Reading runs: always within what the caller may see."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 from uuid import UUID
 
 from runs.errors import InvalidRequest, RunNotFound, ThreadNotFound
-from runs.models import ClockTimestamp, Run, Thread
+from runs.models import Run, Thread
 from runs.prepared import steady
-from runs.statements import Select, execute
+from runs.statements import Select, Statement, execute
 from runs.states import RunStatus
 
 DEFAULT_LIMIT = 100
@@ -18,6 +18,14 @@ _SHOWN = Select(
     "WHERE id = %s AND (deleted_at IS NULL) IS TRUE AND EXISTS ("
     "SELECT FROM runs_thread WHERE id = runs_run.thread_id AND (runs_thread.deleted_at IS NULL) IS TRUE)",
 )
+
+#: Of several threads; which of them are in flight is seen afterwards.
+_UNSETTLED = Select(
+    Run,
+    "WHERE thread_id = ANY(%s) AND (status IN ('pending', 'running') OR leased)",
+    only=("thread_id", "status", "attempt", "sequence", "not_before"),
+)
+_CLOCK = Statement("SELECT clock_timestamp()", kept=True)
 
 
 def get_run(*, run_id: UUID, owner: Any, thread_id: UUID | None = None) -> Run:
@@ -68,12 +76,11 @@ def queue_positions_of(thread_ids: Collection[UUID]) -> dict[UUID, int]:
     """
     if not thread_ids:
         return {}
-    unsettled = Run.objects.filter(thread__in=thread_ids).unsettled().annotate(now=ClockTimestamp())
-    found: Iterable[Any] = unsettled.only("thread_id", "status", "attempt", "sequence", "not_before")
-    queue = sorted((run for run in found if run.is_in_flight), key=lambda run: (run.thread_id, *run.queue_key(run.now)))
+    _, rows, [(now,)] = execute(steady(), _UNSETTLED(list(thread_ids)), _CLOCK)
+    found = [run for run in _UNSETTLED.load(rows) if run.is_in_flight]
     places: dict[UUID, int] = {}
     before: Counter[UUID] = Counter()
-    for run in queue:
+    for run in sorted(found, key=lambda run: (run.thread_id, *run.queue_key(now))):
         if run.status == RunStatus.PENDING:
             places[run.pk] = before[run.thread_id]
         before[run.thread_id] += 1

@@ -296,7 +296,10 @@ def _goes_first(locked: LockedThread, run: Run) -> bool:
 
 
 def _place(locked: LockedThread, run: Run) -> int:
-    return sum(other.queue_key(locked.now) < run.queue_key(locked.now) for other in locked.in_flight)
+    """It is the last of those that are queued like it: they were accepted before."""
+    *own, _ = run.queue_key(locked.now)
+    others = (other for other in locked.in_flight if other is not run)
+    return sum([*other.queue_key(locked.now)[:-1]] <= own for other in others)
 
 
 def _description(locked: LockedThread, run: Run) -> dict[str, Any]:

@@ -12,17 +12,20 @@ import redis.asyncio
 from runs.conf import runs_settings
 from runs.streaming.connection import hint, write
 from runs.streaming.frames import END, Frame, Place
+from runs.streaming.wakes import MOST_CARRIED
 
 _EVENT, _DATA = "e", "d"
-#: What a wake may say beside a status; readers may believe it or look for themselves.
+#: What a wake may say beside a status; readers may believe it or look for themselves. It may carry what it announces,
+#: on lines of its own (see wakes.py).
 FRAMES = "frames"
 END_OF_STREAM = "end"
 
 #: Appends frames of one attempt and wakes readers. Returns 0 if the stream refuses this attempt. A frame that is
-#: there already was written by an earlier try whose answer was lost.
+#: there already was written by an earlier try whose answer was lost. Frames that are few bytes together go with the
+#: wake, if all of them were appended by this call: what was refused has not happened.
 _APPEND = """
-local attempt, maxlen, ttl, channel = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-for i = 5, #ARGV, 3 do
+local attempt, maxlen, ttl, channel, bytes = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
+for i = 6, #ARGV, 3 do
   local id = attempt .. '-' .. ARGV[i]
   local added = redis.pcall('XADD', KEYS[1], 'MAXLEN', '~', maxlen, id, 'e', ARGV[i + 1], 'd', ARGV[i + 2])
   if type(added) == 'table' and added.err then
@@ -31,21 +34,29 @@ for i = 5, #ARGV, 3 do
     if not top then return added end
     local top_attempt, top_number = string.match(top[1], '^(%d+)-(%d+)$')
     if top_attempt ~= attempt or top_number == '18446744073709551615' then return 0 end
+    bytes = -1
   end
+  bytes = bytes - #ARGV[i + 1] - #ARGV[i + 2]
 end
 if ttl ~= '0' then redis.call('PEXPIRE', KEYS[1], ttl) end
-redis.call('PUBLISH', channel, 'frames')
+local said = 'frames'
+if bytes >= 0 then said = 'frames\\n' .. attempt .. '\\n' .. table.concat(ARGV, '\\n', 6) end
+redis.call('PUBLISH', channel, said)
 return 1
 """
 
 #: Marks the end and wakes readers, also if it is marked already.
 _MARK_END = """
-local place, data, ttl, channel = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local added = redis.pcall('XADD', KEYS[1], place, 'e', 'end', 'd', data)
+local attempt, number, data, ttl, channel, bytes = unpack(ARGV)
+local added = redis.pcall('XADD', KEYS[1], attempt .. '-' .. number, 'e', 'end', 'd', data)
 local refused = type(added) == 'table' and added.err
 if refused and not string.find(refused, 'equal or smaller', 1, true) then return added end
 if ttl ~= '0' then redis.call('PEXPIRE', KEYS[1], ttl) end
-redis.call('PUBLISH', channel, 'end')
+local said = 'end'
+if not refused and #data <= tonumber(bytes) then
+  said = 'end\\n' .. attempt .. '\\n' .. number .. '\\nend\\n' .. data
+end
+redis.call('PUBLISH', channel, said)
 return 1
 """
 
@@ -69,15 +80,15 @@ def append(run_id: UUID, attempt: int, frames: Sequence[tuple[int, str, str]]) -
     """Append (number, event, JSON text) and wake readers; False: the stream refuses this attempt for good."""
     settings = runs_settings()
     numbered = [part for frame in frames for part in frame]
-    keys_and_arguments: list[Any] = [key(run_id), attempt, settings.STREAM_MAX_FRAMES, _ttl(), channel(run_id)]
-    return bool(write(("EVAL", _APPEND, 1, *keys_and_arguments, *numbered)))
+    carried = -1 if any("\n" in event for _, event, _ in frames) else MOST_CARRIED
+    first: list[Any] = [key(run_id), attempt, settings.STREAM_MAX_FRAMES, _ttl(), channel(run_id), carried]
+    return bool(write(("EVAL", _APPEND, 1, *first, *numbered)))
 
 
 def append_end(run_id: UUID, attempt: int, *, error: Any = None, last: int | None = None) -> None:
     """Mark the end; whoever does it again does nothing. `last`: the number of the last frame, where that is known."""
     data = json.dumps({"error": error, "last": last})
-    place = str(Place(attempt, END))
-    hint(("EVAL", _MARK_END, 1, key(run_id), place, data, _ttl(), channel(run_id)))
+    hint(("EVAL", _MARK_END, 1, key(run_id), attempt, END, data, _ttl(), channel(run_id), MOST_CARRIED))
 
 
 def wake(run_id: UUID, thread_id: UUID, status: str) -> None:

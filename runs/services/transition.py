@@ -1,6 +1,6 @@
 """The one helper that changes the status of a run, and what every change must leave consistent."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from django.db.models import Model
@@ -33,12 +33,13 @@ def change_status(
     reason: str = "",
     first: Sequence[Statement] = (),
     then: Sequence[Statement] = (),
+    result: Callable[[], str | None] | None = None,
     **columns: Any,
 ) -> list[list[Row]]:
     """Move the run to `to`, write its RunEvent, and set `columns` in the same statement; the thread is locked.
 
     `first` and `then` are sent along, before and behind that; returns what `then` has found.
-    On commit whoever watches the run is told; a terminal status ends its stream.
+    On commit whoever watches the run is told; a terminal status ends its stream, and `result` is asked what it answers.
     Raises IllegalTransition if the table has no such transition.
     """
     came_from = RunStatus(run.status)
@@ -53,7 +54,7 @@ def change_status(
     changed_on_commit(run, came_from, locked.now)
     if run.is_terminal and run.on_completion == OnCompletion.DELETE:
         _hide(locked)
-    _announce(run)
+    _announce(run, result)
     return found
 
 
@@ -62,11 +63,11 @@ def _hide(locked: LockedThread) -> None:
     Thread.objects.filter(pk=locked.thread.pk, deleted_at=None).update(deleted_at=locked.now)
 
 
-def _announce(run: Run) -> None:
+def _announce(run: Run, result: Callable[[], str | None] | None) -> None:
     if run.is_terminal:
         # Asked of others it would be read for this alone: it is one of the large columns.
         error = present_error(run.error) if run.status in FAILED else None
-        notify.end_on_commit(run.pk, run.attempt, error=error, last=run.last_frame)
+        notify.end_on_commit(run.pk, run.attempt, error=error, last=run.last_frame, result=result)
     else:
         notify.wake_on_commit(run)
 
@@ -132,7 +133,7 @@ def insert_heads(locked: LockedThread, checkpoints: Sequence[Checkpoint]) -> Non
 def new_heads(locked: LockedThread, checkpoints: Sequence[Checkpoint]) -> tuple[list[Statement], dict[str, Any]]:
     """As `insert_heads`, for who writes the thread anyway: what inserts the checkpoints, and the thread's columns."""
     moved = {"head_id": checkpoints[-1].pk, "state_updated_at": locked.now}
-    _show(locked.thread, moved)
+    _show(locked.thread, {**moved, "head": checkpoints[-1]})
     return [insert(one, if_free=True) for one in checkpoints], moved
 
 

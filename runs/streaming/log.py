@@ -10,6 +10,7 @@ import redis
 import redis.asyncio
 
 from runs.conf import runs_settings
+from runs.states import RunStatus
 from runs.streaming.connection import hint, write
 from runs.streaming.frames import END, Frame, Place
 from runs.streaming.wakes import MOST_CARRIED
@@ -20,9 +21,9 @@ _EVENT, _DATA = "e", "d"
 FRAMES = "frames"
 END_OF_STREAM = "end"
 
-#: Appends frames of one attempt and wakes readers. Returns 0 if the stream refuses this attempt. A frame that is
-#: there already was written by an earlier try whose answer was lost. Frames that are few bytes together go with the
-#: wake, if all of them were appended by this call: what was refused has not happened.
+#: Appends frames of one attempt and wakes readers. Returns 0 if the stream refuses this attempt, else one more than
+#: there are subscribers. A frame that is there already was written by an earlier try whose answer was lost. Frames that
+#: are few bytes together go with the wake, if this call has appended all of them: what was refused has not happened.
 _APPEND = """
 local attempt, maxlen, ttl, channel, bytes = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
 for i = 6, #ARGV, 3 do
@@ -41,8 +42,7 @@ end
 if ttl ~= '0' then redis.call('PEXPIRE', KEYS[1], ttl) end
 local said = 'frames'
 if bytes >= 0 then said = 'frames\\n' .. attempt .. '\\n' .. table.concat(ARGV, '\\n', 6) end
-redis.call('PUBLISH', channel, said)
-return 1
+return 1 + redis.call('PUBLISH', channel, said)
 """
 
 #: Marks the end and wakes readers, also if it is marked already.
@@ -76,19 +76,28 @@ def thread_channel(thread_id: UUID) -> str:
     return f"runyard:thread:{thread_id}"
 
 
-def append(run_id: UUID, attempt: int, frames: Sequence[tuple[int, str, str]]) -> bool:
-    """Append (number, event, JSON text) and wake readers; False: the stream refuses this attempt for good."""
+def append(run_id: UUID, attempt: int, frames: Sequence[tuple[int, str, str]]) -> int:
+    """Append (number, event, JSON text) and wake readers; 0: the stream refuses this attempt for good.
+
+    Otherwise one more than there are processes that listen to what is announced of the run.
+    """
     settings = runs_settings()
     numbered = [part for frame in frames for part in frame]
     carried = -1 if any("\n" in event for _, event, _ in frames) else MOST_CARRIED
     first: list[Any] = [key(run_id), attempt, settings.STREAM_MAX_FRAMES, _ttl(), channel(run_id), carried]
-    return bool(write(("EVAL", _APPEND, 1, *first, *numbered)))
+    return int(write(("EVAL", _APPEND, 1, *first, *numbered)))
 
 
-def append_end(run_id: UUID, attempt: int, *, error: Any = None, last: int | None = None) -> None:
-    """Mark the end; whoever does it again does nothing. `last`: the number of the last frame, where that is known."""
+def append_end(
+    run_id: UUID, attempt: int, *, error: Any = None, last: int | None = None, result: str | None = None
+) -> None:
+    """Mark the end; whoever does it again does nothing. `last`: the number of the last frame, where that is known.
+
+    `result`: what a run answers that has succeeded, JSON text of one line; who waits for it is told before.
+    """
+    told = [] if result is None else [("PUBLISH", channel(run_id), f"{RunStatus.SUCCESS}\n{result}")]
     data = json.dumps({"error": error, "last": last})
-    hint(("EVAL", _MARK_END, 1, key(run_id), attempt, END, data, _ttl(), channel(run_id), MOST_CARRIED))
+    hint(*told, ("EVAL", _MARK_END, 1, key(run_id), attempt, END, data, _ttl(), channel(run_id), MOST_CARRIED))
 
 
 def wake(run_id: UUID, thread_id: UUID, status: str) -> None:

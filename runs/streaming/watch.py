@@ -77,6 +77,8 @@ class Watch:
     place: Place | None = None
     #: The frames that have come with all wakes since the last `take`; empty: look for them; None: there was no wake.
     _carried: tuple[str, ...] | None = None
+    #: What the run answers, as JSON text, if its end has said so.
+    result: str | None = None
     _woken: _Bell = field(default_factory=_Bell)
     _may_have_ended: _Bell = field(default_factory=_Bell)
 
@@ -86,7 +88,9 @@ class Watch:
         return cls(log.channel(run_id), run_id=run_id)
 
     def wake(self, heard: str = "", carried: str = "") -> None:
-        """Have the reader look again; `heard`: what the wake said; `carried`: the frames that came with it."""
+        """Have the reader look again; `heard`: what the wake said; `carried`: what came with it, frames or a result."""
+        if heard == RunStatus.SUCCESS and carried:
+            self.result = carried
         if heard not in _NO_FRAMES:
             self._keep(carried)
             self._woken.ring()

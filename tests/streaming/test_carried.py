@@ -6,21 +6,20 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-import redis
 
 from runs.models import Run
 from runs.states import Departure
 from runs.streaming import hub as hubs
 from runs.streaming import log, wakes
-from runs.streaming.connection import redis_url, writer
+from runs.streaming.connection import writer
 from runs.streaming.frames import END, Cursor, From
-from runs.streaming.reader import RunReader
+from runs.streaming.reader import Item, RunReader
 from runs.streaming.watch import Watch
 from tests.support.factories import claim, leave
 from tests.support.handwritten import end, lose, put, put_end, put_range, running_run, wipe
 from tests.support.ledger import wait_until
 from tests.support.reading import Loop, place, show
-from tests.support.watching import numsub
+from tests.support.watching import Eavesdropper, numsub
 
 pytestmark = pytest.mark.usefixtures("db")
 
@@ -54,17 +53,21 @@ class Client:
 
     def __init__(self, loop: Loop, run: Run, cursor: Cursor = From.START) -> None:
         self._loop, self._channel = loop, log.channel(run.pk)
-        self._items = RunReader(loop.hub, run.pk, cursor).read()
+        self._items: Any = RunReader(loop.hub, run.pk, cursor).read()
 
     def asks(self) -> Any:
         """Begin to wait for the next item; return when nothing has come by looking."""
-        asked = self._loop.start(anext(self._items))
+        asked = self._loop.start(self._next())
         wait_until(lambda: asked.done() or self.watch.waits_for_frames, "the reader to wait")
         return asked
 
     def takes(self, count: int) -> list[str]:
         """The places of the next items."""
-        return [show(self._loop.run(anext(self._items))) for _ in range(count)]
+        return [show(self._loop.run(self._next())) for _ in range(count)]
+
+    async def _next(self) -> Item:
+        item: Item = await anext(self._items)
+        return item
 
     @property
     def watch(self) -> Watch:
@@ -282,44 +285,23 @@ def test_for_those_who_do_not_read_nothing_is_kept(loop: Loop, run: Run) -> None
     assert waiting.result(30) == ()
 
 
-class Listener:
-    """Hears what is published of a run."""
-
-    def __init__(self, run: Run) -> None:
-        self._client = redis.Redis.from_url(redis_url(), decode_responses=True)
-        self._pubsub = self._client.pubsub(ignore_subscribe_messages=True)
-        self._pubsub.subscribe(log.channel(run.pk))
-        wait_until(lambda: numsub(log.channel(run.pk)) == 1, "the subscription")
-
-    def hears(self, count: int) -> list[str]:
-        """What comes next."""
-        heard: list[str] = []
-        while len(heard) < count:
-            if message := self._pubsub.get_message(timeout=30):
-                heard.append(message["data"])
-        return heard
-
-    def close(self) -> None:
-        self._pubsub.close()
-        self._client.close()
-
-
 @pytest.fixture
-def listener(run: Run) -> Iterator[Listener]:
-    listener = Listener(run)
+def listener(run: Run) -> Iterator[Eavesdropper]:
+    """Hears what is published of the run from now on."""
+    listener = Eavesdropper(log.channel(run.pk))
     yield listener
     listener.close()
 
 
 def test_a_wake_carries_what_was_appended_and_what_it_could_not_append_it_does_not(
-    run: Run, listener: Listener
+    run: Run, listener: Eavesdropper
 ) -> None:
     assert log.append(run.pk, 1, [(1, "custom", "1"), (2, "custom", "2")])
     assert log.append(run.pk, 1, [(2, "custom", "2"), (3, "custom", "3")])  # its answer to the first try was lost
     put_end(run, last=3)
     assert not log.append(run.pk, 1, [(4, "custom", "4")])
     put_end(run, last=7)
-    assert listener.hears(4) == [
+    assert [listener.next() for _ in range(4)] == [
         "frames\n1\n1\ncustom\n1\n2\ncustom\n2",
         "frames",
         f'end\n1\n{END}\nend\n{{"error": null, "last": 3}}',
@@ -327,18 +309,18 @@ def test_a_wake_carries_what_was_appended_and_what_it_could_not_append_it_does_n
     ]
 
 
-def test_a_fenced_attempt_says_nothing(run: Run, listener: Listener) -> None:
+def test_a_fenced_attempt_says_nothing(run: Run, listener: Eavesdropper) -> None:
     put(run, "2-0")
     assert not log.append(run.pk, 1, [(1, "custom", "1")])
     put_end(run, 1, last=0)
-    assert listener.hears(2) == ['frames\n2\n0\ncustom\n"2-0"', "end"]
+    assert [listener.next() for _ in range(2)] == ['frames\n2\n0\ncustom\n"2-0"', "end"]
 
 
-def test_what_is_large_or_not_of_one_line_is_not_carried(run: Run, listener: Listener) -> None:
+def test_what_is_large_or_not_of_one_line_is_not_carried(run: Run, listener: Eavesdropper) -> None:
     assert log.append(run.pk, 1, [(1, "values", LARGE), (2, "custom", "2")])
     assert log.append(run.pk, 1, [(3, "custom\n5\ncustom", "3")])
     put_end(run, last=3, error={"error": "E", "message": LARGE})
-    assert listener.hears(3) == ["frames", "frames", "end"]
+    assert [listener.next() for _ in range(3)] == ["frames", "frames", "end"]
 
 
 def test_a_frame_that_is_lost_again_was_given_once(run: Run, client: Client) -> None:

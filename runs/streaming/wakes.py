@@ -1,7 +1,8 @@
 """What a wake carries: the very frames that it announces, for those who have everything before them.
 
 Its first line says what has happened, as that of a wake does which carries nothing. Then a line with the attempt, and
-three for each frame: number, event, data. It may be lost, doubled or late, so only places say whether all is there.
+three for each frame: number, event, data; each ends with a line break. It may be lost, doubled or late, so only places
+say whether all is there.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -55,7 +56,7 @@ def _is_next(last: Place | None, frame: Frame) -> bool:
 
 def _frames(carried: Iterable[str]) -> Iterator[Frame]:
     for text in carried:
-        attempt, *lines = text.split("\n")
+        attempt, *lines, _ = text.split("\n")
         yield from _of_attempt(int(attempt), lines)
 
 

@@ -12,7 +12,7 @@ from runs.states import Departure
 from runs.streaming import hub as hubs
 from runs.streaming import log, wakes
 from runs.streaming.connection import writer
-from runs.streaming.frames import END, Cursor, From
+from runs.streaming.frames import END, Cursor, Frame, From, Place
 from runs.streaming.reader import Item, RunReader
 from runs.streaming.watch import Watch
 from tests.support.factories import claim, leave
@@ -119,7 +119,7 @@ def say(run: Run, *lines: str) -> None:
 def carrying(*places: str) -> list[str]:
     """The lines of a wake for frames of one attempt."""
     lines = [line for each in places for line in (each.split("-")[1], "custom", json.dumps(each))]
-    return ["frames", str(place(places[0]).attempt), *lines]
+    return ["frames", str(place(places[0]).attempt), *lines, ""]
 
 
 def test_who_has_everything_gets_what_comes_without_looking(loop: Loop, looks: list[UUID]) -> None:
@@ -237,10 +237,11 @@ def test_the_tail_of_a_stream_is_not_its_beginning(loop: Loop, run: Run) -> None
 @pytest.mark.parametrize(
     "lines",
     [
-        ["frames", "1", "2", "custom"],
-        ["frames", "1", "2", "custom", '"1-2"', "3"],
-        ["frames", "1", "x", "custom", '"1-2"'],
+        ["frames", "1", "2", "custom", ""],
+        ["frames", "1", "2", "custom", '"1-2"', "3", ""],
+        ["frames", "1", "x", "custom", '"1-2"', ""],
         ["frames", "", ""],
+        ["frames", "1"],
         ["frames", ""],
         ["a word of another version", "1", "2", "custom", '"1-2"', "more"],
     ],
@@ -302,9 +303,9 @@ def test_a_wake_carries_what_was_appended_and_what_it_could_not_append_it_does_n
     assert not log.append(run.pk, 1, [(4, "custom", "4")])
     put_end(run, last=7)
     assert [listener.next() for _ in range(4)] == [
-        "frames\n1\n1\ncustom\n1\n2\ncustom\n2",
+        "frames\n1\n1\ncustom\n1\n2\ncustom\n2\n",
         "frames",
-        f'end\n1\n{END}\nend\n{{"error": null, "last": 3}}',
+        f'end\n1\n{END}\nend\n{{"error": null, "last": 3}}\n',
         "end",
     ]
 
@@ -313,14 +314,22 @@ def test_a_fenced_attempt_says_nothing(run: Run, listener: Eavesdropper) -> None
     put(run, "2-0")
     assert not log.append(run.pk, 1, [(1, "custom", "1")])
     put_end(run, 1, last=0)
-    assert [listener.next() for _ in range(2)] == ['frames\n2\n0\ncustom\n"2-0"', "end"]
+    assert [listener.next() for _ in range(2)] == ['frames\n2\n0\ncustom\n"2-0"\n', "end"]
 
 
-def test_what_is_large_or_not_of_one_line_is_not_carried(run: Run, listener: Eavesdropper) -> None:
+def test_what_is_large_is_not_carried(run: Run, listener: Eavesdropper) -> None:
     assert log.append(run.pk, 1, [(1, "values", LARGE), (2, "custom", "2")])
-    assert log.append(run.pk, 1, [(3, "custom\n5\ncustom", "3")])
-    put_end(run, last=3, error={"error": "E", "message": LARGE})
-    assert [listener.next() for _ in range(3)] == ["frames", "frames", "end"]
+    put_end(run, last=2, error={"error": "E", "message": LARGE})
+    assert [listener.next() for _ in range(2)] == ["frames", "end"]
+
+
+def test_a_line_break_in_an_event_is_no_end_of_it(loop: Loop, run: Run) -> None:
+    """Nobody could be sent it: whatever is of several lines is an event of its own to a client."""
+    assert log.append(run.pk, 1, [(1, "custom\n5\ncustom", '{"a":\n1}'), (2, "custom", "2")])
+    reading = loop.read(run.pk, "1-0")
+    assert reading.wait_for(2) == ["1-1", "1-2"]
+    assert reading.items[0] == Frame(Place(1, 1), "custom 5 custom", '{"a": 1}')
+    reading.stop()
 
 
 def test_a_frame_that_is_lost_again_was_given_once(run: Run, client: Client) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import redis
@@ -37,8 +37,8 @@ class Eavesdropper:
 
     def __init__(self, pattern: str) -> None:
         before = _patterns()
-        self._client: Any = redis.Redis.from_url(redis_url(), decode_responses=True)
-        self._pubsub = self._client.pubsub(ignore_subscribe_messages=True)
+        self._client = redis.Redis.from_url(redis_url(), decode_responses=True)
+        self._pubsub = cast(Any, self._client).pubsub(ignore_subscribe_messages=True)
         self._pubsub.psubscribe(pattern)
         wait_until(lambda: _patterns() > before, "the subscription")
         self._heard: deque[str] = deque()

@@ -1,6 +1,7 @@
 """Waiting for a run without holding a thread or a database connection: by notification, and by looking now and then."""
 
 import asyncio
+import json
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -20,9 +21,10 @@ T = TypeVar("T")
 async def result(watch: Watch, *, within: float, is_new: bool = False) -> dict[str, Any] | None:
     """Return what the run answers as soon as it is terminal, None if it is not `within` these seconds.
 
+    The wake of its end may have said it, and nothing changes it any more.
     `is_new`: watched from before it was committed, so that there is nothing to ask before the first wake.
     """
-    return await _answered(_find_result, watch, within, at_once=not is_new)
+    return await _answered(_find_result, watch, within, at_once=not is_new, heard=_heard_result)
 
 
 async def settled(run_id: UUID, *, within: float) -> bool:
@@ -32,18 +34,27 @@ async def settled(run_id: UUID, *, within: float) -> bool:
 
 
 async def _answered(
-    question: Callable[[UUID], T | None], watch: Watch, within: float, *, at_once: bool = True
+    question: Callable[[UUID], T | None],
+    watch: Watch,
+    within: float,
+    *,
+    at_once: bool = True,
+    heard: Callable[[Watch], T | None] = lambda _: None,
 ) -> T | None:
     """Ask now and at every wake that may mean it. Should one be lost: the rows of all watched runs are looked at."""
     deadline = time.monotonic() + within
     if not at_once:
         await watch.wait_for_end(within)
-    while (answer := await asyncio.to_thread(lambda: _ask(question, watch))) is None:
+    while True:
+        answer = heard(watch)
+        if answer is None:
+            answer = await asyncio.to_thread(lambda: _ask(question, watch))
+        if answer is not None:
+            return answer
         left = deadline - time.monotonic()
         if left <= 0:
             return None
         await watch.wait_for_end(left)
-    return answer
 
 
 def _ask(question: Callable[[UUID], T | None], watch: Watch) -> T | None:
@@ -55,6 +66,16 @@ def _ask(question: Callable[[UUID], T | None], watch: Watch) -> T | None:
         return None
     finally:
         give_back_connection()
+
+
+def _heard_result(watch: Watch) -> dict[str, Any] | None:
+    if watch.result is None:
+        return None
+    try:
+        found = json.loads(watch.result)
+    except ValueError:  # nothing that we have said
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def _find_result(run_id: UUID) -> dict[str, Any] | None:

@@ -298,6 +298,7 @@ class AttemptExecutor:
                 left=left,
                 reason=f"finished; {self._left_behind}" if self._left_behind else "finished",
                 last_frame=last_frame,
+                is_heard=self._frames.is_heard,
             ),
             give_up=self._is_buried,
         )

@@ -46,6 +46,11 @@ class AttemptFrames:
         }
         self._show("tasks", "task_result", result, step=0)
 
+    @property
+    def is_heard(self) -> bool:
+        """Whether anybody listens to what is announced of the run, as far as is known."""
+        return self._writer.is_heard
+
     def close(self, *, flush: bool = True) -> int | None:
         """Write what is left, within a bound, unless nobody is to see it; return the number of the last frame."""
         return self._writer.close(FLUSH_SECONDS if flush else 0.0)

@@ -77,6 +77,8 @@ class StreamWriter:
         self._characters = 0
         self._condition = threading.Condition()
         self._writing = self._closed = self._refused = False
+        #: Whether anybody has listened to what was written last.
+        self.is_heard = False
         #: Whether its turn has not come yet.
         self.is_queued = False
 
@@ -119,7 +121,7 @@ class StreamWriter:
 
     def _write(self, batch: list[tuple[int, str, str]]) -> None:
         try:
-            written = log.append(self._run_id, self._attempt, batch)
+            listening = log.append(self._run_id, self._attempt, batch)
         except redis.RedisError as error:
             logger.warning("stream of run %s: Redis did not answer (%s); trying again", self._run_id, error)
             self._put_back(batch)
@@ -129,7 +131,8 @@ class StreamWriter:
             logger.exception("stream of run %s: %d frames cannot be written and are left out", self._run_id, len(batch))
             self._done(refused=False)
             return
-        self._done(refused=not written)
+        self.is_heard = listening > 1
+        self._done(refused=not listening)
 
     def _take(self) -> list[tuple[int, str, str]]:
         """Called with the lock held."""

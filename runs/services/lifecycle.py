@@ -1,8 +1,9 @@
 """The life of an attempt: claim, finish, time out, and the end of its lease. Every step is fenced by the attempt."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -19,6 +20,7 @@ from runs.locks import (
     lock_run_of_thread,
 )
 from runs.models import Checkpoint, Run
+from runs.services import results
 from runs.services.checkpoints import next_checkpoint
 from runs.services.graph_writes import GraphWrite, apply_graph_writes
 from runs.services.measure import left_on_commit, recovered_on_commit
@@ -135,12 +137,13 @@ def finish_run(
     left: bool = True,
     reason: str = "finished",
     last_frame: int | None = None,
+    is_heard: bool = False,
 ) -> Run:
     """End the attempt with its outcome, release the lease and dispatch the successor: one fenced transaction.
 
     `left` False: the assistant has returned but threads or tasks of its are alive, which `reason` says; the lease
     stays until its process has gone.
-    `last_frame`: the number of the last frame of its stream.
+    `last_frame`: the number of the last frame of its stream. `is_heard`: somebody listens to what is announced.
     Raises Fenced if the attempt no longer owns the run; nothing has changed then.
     """
     found = lock_run_of_thread(run_id, attempts_row(run_id), finished_beside(run_id))
@@ -159,6 +162,7 @@ def finish_run(
         outcome.status,
         actor=system("worker"),
         reason=reason,
+        result=_what_it_answers(outcome, moved) if is_heard else None,
         last_frame=last_frame,
         error=outcome.error,
         leased=not left,
@@ -179,6 +183,13 @@ def _complete_state(locked: LockedThread, run: Run, outcome: Outcome) -> Moved:
     if outcome.values is None and not _waits_for_something(locked.thread.head_id):
         return Moved()
     return new_heads(locked, [next_checkpoint(locked, run, outcome.values or {}, upcoming=[])])
+
+
+def _what_it_answers(outcome: Outcome, moved: Moved) -> Callable[[], str | None] | None:
+    """The head that it has just written; None: it has not, and nobody knows without asking."""
+    if outcome.status != RunStatus.SUCCESS or moved.head is None:
+        return None
+    return partial(results.carried, moved.head)
 
 
 def _waits_for_something(head_id: UUID | None) -> bool:

@@ -1,5 +1,7 @@
 """What a run left behind, and how far it is: for those who wait for it."""
 
+import json
+import re
 from collections.abc import Collection, Sequence
 from typing import Any
 from uuid import UUID
@@ -10,6 +12,7 @@ from runs.prepared import steady
 from runs.services.transition import present_error
 from runs.statements import M, Row, Select, execute
 from runs.states import FAILED, RunStatus
+from runs.streaming.wakes import MOST_CARRIED
 
 _OUTCOME = Select(Run, "WHERE id = %s", only=("thread_id", "status", "leased", "error", "reason", "attempt", "base_id"))
 #: Of those that were kept: a rolled-back run has none, and a later attempt may have started over.
@@ -20,6 +23,9 @@ _LAST_STEP = Select(
     "ORDER BY step DESC LIMIT 1",
     only=("values", "interrupts"),
 )
+
+#: 1e+16 is kept as an integer, and -0.0 as 0.0.
+_OTHERWISE_KEPT = re.compile(r"\de\+\d|-0\.0")
 
 
 def is_settled(run_id: UUID) -> bool:
@@ -45,6 +51,15 @@ def find_result(run_id: UUID) -> dict[str, Any] | None:
     return _values(run, _first(_LAST_STEP, steps))
 
 
+def carried(last_step: Checkpoint) -> str | None:
+    """What `find_result` returns of a run that has succeeded with this step, as JSON text of one line.
+
+    None, and everybody has to ask: it is large, or has a number that comes out of PostgreSQL as another of its kind.
+    """
+    text = json.dumps(_shown(last_step))
+    return None if len(text) > MOST_CARRIED or _OTHERWISE_KEPT.search(text) else text
+
+
 def final_values(run: Run) -> dict[str, Any]:
     """Its last step that was kept, else what it found: its own state, which a later run does not change."""
     (steps,) = execute(_LAST_STEP(run.pk, run.pk))
@@ -57,8 +72,10 @@ def _first(select: Select[M], rows: Sequence[Row]) -> M | None:
 
 def _values(run: Run, last_step: Checkpoint | None) -> dict[str, Any]:
     found = last_step or (run.base if run.attempt else run.thread.head)
-    if found is None:
-        return {}
+    return {} if found is None else _shown(found)
+
+
+def _shown(found: Checkpoint) -> dict[str, Any]:
     pending = [{"response_schema": None, **item} for items in found.interrupts.values() for item in items]
     return {**found.values, "__interrupt__": pending} if pending else dict(found.values)
 

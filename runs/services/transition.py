@@ -1,6 +1,6 @@
 """The one helper that changes the status of a run, and what every change must leave consistent."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -49,11 +49,12 @@ def change_status(
     *,
     actor: Actor,
     reason: str = "",
+    result: Callable[[], str | None] | None = None,
     **columns: Any,
 ) -> None:
     """Move the run to `to`, write its RunEvent, and set `columns` in the same statement; the thread is locked.
 
-    On commit whoever watches the run is told; a terminal status ends its stream.
+    On commit whoever watches the run is told; a terminal status ends its stream, and `result` is asked what it answers.
     Raises IllegalTransition if the table has no such transition.
     """
     came_from = RunStatus(run.status)
@@ -67,7 +68,7 @@ def change_status(
     changed_on_commit(run, came_from, locked.now)
     if run.is_terminal and run.on_completion == OnCompletion.DELETE:
         _hide(locked)
-    _announce(run)
+    _announce(run, result)
 
 
 def _hide(locked: LockedThread) -> None:
@@ -76,11 +77,11 @@ def _hide(locked: LockedThread) -> None:
         _update_thread(locked, deleted_at=locked.now)
 
 
-def _announce(run: Run) -> None:
+def _announce(run: Run, result: Callable[[], str | None] | None) -> None:
     if run.is_terminal:
         # Asked of others it would be read for this alone: it is one of the large columns.
         error = present_error(run.error) if run.status in FAILED else None
-        notify.end_on_commit(run.pk, run.attempt, error=error, last=run.last_frame)
+        notify.end_on_commit(run.pk, run.attempt, error=error, last=run.last_frame, result=result)
     else:
         notify.wake_on_commit(run)
 

@@ -4,15 +4,14 @@ import json
 import re
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
 #: The number of the end marker: the highest there is, so that nothing can be appended after it.
 END = 2**64 - 1
 _PLACE = re.compile(r"([0-9]{1,10})-([0-9]{1,20})")
 
 
-@dataclass(frozen=True, order=True)
-class Place:
+class Place(NamedTuple):
     """Where a frame stands: the attempt that wrote it, and its number within that attempt."""
 
     attempt: int
@@ -38,8 +37,7 @@ class From(Enum):
 Cursor = Place | From
 
 
-@dataclass(frozen=True)
-class Frame:
+class Frame(NamedTuple):
     """One event of a run's stream; `data` is JSON text."""
 
     place: Place

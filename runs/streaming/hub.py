@@ -1,7 +1,8 @@
 """One subscription a web process, whatever the number of its readers: wakes those whose run something has happened to.
 
-A wake says "look again" and why; it may be lost, doubled or late. So after every reconnection everybody looks again,
-the rows of all watched runs are read together every second, and Redis is asked of all streams together which go on.
+A wake says "look again" and why, or carries what there is to see; it may be lost, doubled or late. So after every
+reconnection everybody looks again, the rows of all watched runs are read together every second, and Redis is asked of
+all streams together which go on.
 """
 
 import asyncio
@@ -17,7 +18,7 @@ from uuid import UUID
 import redis
 from asgiref.sync import sync_to_async
 
-from runs.streaming import log, rows
+from runs.streaming import log, rows, wakes
 from runs.streaming.connection import listener, reader
 from runs.streaming.shutdown import heed_shutdown
 from runs.streaming.subscription import Subscription
@@ -187,8 +188,9 @@ class Hub:
         if kind == "subscribe" and channel in self._subscribed:
             self._subscribed[channel].set()
             self._subscribed[channel] = _SUBSCRIBED
+        word, carried = wakes.parted(said) if kind == "message" else ("", "")
         for watch in self._watches.get(channel, ()):
-            watch.wake(said if kind == "message" else "")
+            watch.wake(word, carried)
 
     def _all(self) -> list[Watch]:
         return [watch for watches in self._watches.values() for watch in watches]

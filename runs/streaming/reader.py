@@ -10,7 +10,7 @@ import redis
 from asgiref.sync import sync_to_async
 from django.db import Error as DatabaseError
 
-from runs.streaming import archive, log
+from runs.streaming import archive, log, wakes
 from runs.streaming.frames import Cursor, Frame, From, Gap, Place, before, follows
 from runs.streaming.hub import Hub
 from runs.streaming.watch import Watch
@@ -51,6 +51,8 @@ class RunReader:
     _over_since: float | None = field(init=False, default=None)
     _away_since: float | None = field(init=False, default=None)
     _hurries: bool = field(init=False, default=False)
+    #: Whether Redis may have more than it was asked for at once.
+    _has_more: bool = field(init=False, default=False)
     _beat: float = field(init=False, default=0.0)
 
     def __post_init__(self) -> None:
@@ -76,7 +78,7 @@ class RunReader:
                     return
             if self._beats():
                 yield Heartbeat()
-            if len(items) < BATCH:
+            if not self._has_more:
                 while not await self._pause(watch):
                     yield Heartbeat()
 
@@ -91,6 +93,8 @@ class RunReader:
         if self.is_expected:
             self.is_expected = False
             return []
+        if (announced := self._announced(watch)) is not None:
+            return announced
         overdue = self._end_is_overdue(watch)
         try:
             items = await self._from_redis() or (await self._without_end(watch) if overdue else [])
@@ -101,6 +105,17 @@ class RunReader:
         self._away_since = None
         return items
 
+    def _announced(self, watch: Watch) -> list[Item] | None:
+        """What has come with the wakes, if it is all that there is after what was given; None: look for it."""
+        self._has_more = False
+        carried = watch.take()
+        if not carried or (self._last is None and self.cursor is not From.START):
+            return None
+        frames = wakes.frames_after(self._last, carried)
+        if frames:
+            self._last = frames[-1].place
+        return None if frames is None else [*frames]
+
     def _is_away(self) -> bool:
         """Whether Redis has not answered for so long that it is more than one lost connection or a busy moment."""
         self._away_since = self._away_since or time.monotonic()
@@ -110,6 +125,7 @@ class RunReader:
         if self.cursor is From.TAIL and not self._anchored:
             await self._find_tail()
         frames = await log.read_after(self.hub.client, self.run_id, self._last, BATCH)
+        self._has_more = len(frames) == BATCH
         if not frames:
             return [] if self._anchored else await self._anchor()
         if self._last is None and frames[0].place.attempt and _ends_blindly(frames[0]):

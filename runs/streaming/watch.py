@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from runs.states import IN_FLIGHT, RunStatus
-from runs.streaming import log
+from runs.streaming import log, wakes
 from runs.streaming.frames import Place
 from runs.streaming.rows import RunRow
 
@@ -75,6 +75,10 @@ class Watch:
     #: Whether its reader waits for frames after `place`, and looks for them only when it is woken.
     waits_for_frames: bool = False
     place: Place | None = None
+    #: The frames that have come with all wakes since the last `take`; empty: look for them; None: there was no wake.
+    _carried: tuple[str, ...] | None = None
+    #: What the run answers, as JSON text, if its end has said so.
+    result: str | None = None
     _woken: _Bell = field(default_factory=_Bell)
     _may_have_ended: _Bell = field(default_factory=_Bell)
 
@@ -83,15 +87,29 @@ class Watch:
         """Of this run."""
         return cls(log.channel(run_id), run_id=run_id)
 
-    def wake(self, heard: str = "") -> None:
-        """Have the reader look again; `heard`: what the wake said."""
+    def wake(self, heard: str = "", carried: str = "") -> None:
+        """Have the reader look again; `heard`: what the wake said; `carried`: what came with it, frames or a result."""
+        if heard == RunStatus.SUCCESS and carried:
+            self.result = carried
         if heard not in _NO_FRAMES:
+            self._keep(carried)
             self._woken.ring()
         if heard not in _NO_END:
             self._may_have_ended.ring()
 
+    def _keep(self, carried: str) -> None:
+        """For who can use it: whoever looks anyway, or has been told to, finds it then."""
+        can_use = carried and self.waits_for_frames and self._carried != ()
+        self._carried = wakes.kept(self._carried or (), carried) if can_use else ()
+
+    def take(self) -> tuple[str, ...]:
+        """The frames that have come with all wakes since the last time; empty: look for them."""
+        carried, self._carried = self._carried, None
+        return carried or ()
+
     def forget_wakes(self) -> None:
         """The reader begins to look only now, and sees whatever it was woken for."""
+        self._carried = None
         self._woken.forget()
         self._may_have_ended.forget()
 

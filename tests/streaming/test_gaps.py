@@ -105,8 +105,11 @@ def test_a_hole_in_a_live_stream(loop: Loop) -> None:
 
 
 async def outrun(run: Run) -> None:
-    """In the reader's own loop, which stands still meanwhile: it cannot read everything before most of it is gone."""
-    put_range(run, 1, 1, 400)
+    """In the reader's own loop, which stands still meanwhile: it cannot read everything before most of it is gone.
+
+    So much at once does not come with its wake.
+    """
+    put_range(run, 1, 1, 8000)
     trim(run, 5)
 
 
@@ -117,8 +120,8 @@ def test_a_live_reader_that_was_outrun(loop: Loop) -> None:
     reading.wait_for(1)
     loop.run(outrun(run))
     assert reading.to_the_end()[-1] == "gap"
-    end(run, last_frame=399)
-    assert go_on(loop, run, reading)[-3:] == ["1-398", "1-399", "end"]
+    end(run, last_frame=7999)
+    assert go_on(loop, run, reading)[-3:] == ["1-7998", "1-7999", "end"]
 
 
 def test_a_frame_that_was_lost_at_the_tail(loop: Loop) -> None:

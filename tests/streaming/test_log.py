@@ -27,7 +27,7 @@ def run(db: None) -> Run:
     return Run(id=uuid4())
 
 
-def append(run: Run, attempt: int, *numbers: int) -> bool:
+def append(run: Run, attempt: int, *numbers: int) -> int:
     """Try to append frames with these numbers."""
     return log.append(run.pk, attempt, [(number, "custom", "null") for number in numbers])
 

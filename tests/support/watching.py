@@ -1,11 +1,14 @@
 """Watches of runs at work, and what Redis says of who listens."""
 
 import asyncio
-from typing import Any
+from collections import deque
+from typing import Any, cast
 from uuid import UUID
 
+import redis
+
 from runs.streaming import log
-from runs.streaming.connection import writer
+from runs.streaming.connection import redis_url, writer
 from runs.streaming.watch import Watch
 from tests.support.ledger import wait_until
 from tests.support.reading import Loop
@@ -27,6 +30,37 @@ def subscriptions() -> list[Any]:
     """The connections on which somebody listens to runs."""
     clients: Any = writer().client_list(_type="pubsub")
     return [client for client in clients if int(client["sub"]) > 1]
+
+
+class Eavesdropper:
+    """Hears what is published on the channels of this pattern."""
+
+    def __init__(self, pattern: str) -> None:
+        before = _patterns()
+        self._client = redis.Redis.from_url(redis_url(), decode_responses=True)
+        self._pubsub = cast(Any, self._client).pubsub(ignore_subscribe_messages=True)
+        self._pubsub.psubscribe(pattern)
+        wait_until(lambda: _patterns() > before, "the subscription")
+        self._heard: deque[str] = deque()
+
+    def next(self) -> str:
+        """What comes next."""
+        wait_until(self._hears, "something to be published")
+        return self._heard.popleft()
+
+    def _hears(self) -> bool:
+        if message := self._pubsub.get_message():
+            self._heard.append(message["data"])
+        return bool(self._heard)
+
+    def close(self) -> None:
+        """Hear no more."""
+        self._pubsub.close()
+        self._client.close()
+
+
+def _patterns() -> int:
+    return int(str(writer().pubsub_numpat()))
 
 
 class Watcher:

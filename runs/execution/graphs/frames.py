@@ -63,6 +63,11 @@ class GraphFrames:
     def result(self, *_: Any) -> None:
         """A graph has shown its results on the way."""
 
+    @property
+    def is_heard(self) -> bool:
+        """Whether anybody listens to what is announced of the run, as far as is known."""
+        return self._writer.is_heard
+
     def close(self, *, flush: bool = True) -> int | None:
         """Write what is left, within a bound, unless nobody is to see it; return the number of the last frame."""
         return self._writer.close(FLUSH_SECONDS if flush else 0.0)

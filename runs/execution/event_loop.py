@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import selectors
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +22,8 @@ POOL = "asyncio"
 #: As many as a pool has that is not told; asking the system for each attempt costs as much as making the pool.
 POOL_THREADS = min(32, (os.cpu_count() or 1) + 4)
 LOOK_SECONDS = 0.001, 0.02
+#: Turns in which a loop does not ask what is ready.
+MOST_SKIPPED = 7
 
 
 @contextmanager
@@ -31,7 +34,7 @@ def event_loop(guard: Guard) -> Iterator[asyncio.AbstractEventLoop]:
     for their end. What is still there after it can only be ended with its process: `guard` holds such tasks, and finds
     such threads.
     """
-    loop, pool = asyncio.new_event_loop(), ThreadPoolExecutor(POOL_THREADS, thread_name_prefix=POOL)
+    loop, pool = _new_loop(), ThreadPoolExecutor(POOL_THREADS, thread_name_prefix=POOL)
     loop.set_default_executor(pool)
     asyncio.set_event_loop(loop)
     try:
@@ -46,6 +49,27 @@ def event_loop(guard: Guard) -> Iterator[asyncio.AbstractEventLoop]:
             guard.left_tasks = asyncio.all_tasks(loop)
             asyncio.set_event_loop(None)
             loop.close()
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    """Unless somebody has chosen other loops for this process, one that asks the system less often."""
+    if type(asyncio.get_event_loop_policy()) is asyncio.DefaultEventLoopPolicy:
+        return asyncio.SelectorEventLoop(_BusySelector())
+    return asyncio.new_event_loop()
+
+
+class _BusySelector(selectors.DefaultSelector):
+    """asyncio asks in each turn what is ready, also while it has something to do: a few turns later is soon enough."""
+
+    _skipped = 0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        """What is ready; nothing for some turns in a row that do not wait."""
+        if timeout is not None and timeout <= 0 and self._skipped < MOST_SKIPPED:
+            self._skipped += 1
+            return []
+        self._skipped = 0
+        return super().select(timeout)
 
 
 def _end_tasks(loop: asyncio.AbstractEventLoop, until: float) -> None:

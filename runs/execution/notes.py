@@ -2,7 +2,8 @@
 has done with it.
 
 kombu 5.7 waits for Redis each time, before the message goes on to the pool, and a worker's main process does nothing
-else meanwhile. The answer is looked at before the next message instead: by then it is there.
+else meanwhile. The answer is looked at before the next message instead: by then it is there. And that it has done with
+one message is said with the next, or a moment later: if that is lost the message comes again, and loses its claim.
 """
 
 import logging
@@ -11,6 +12,7 @@ from time import time
 from typing import Any
 
 import redis
+from kombu.asynchronous import get_event_loop
 from kombu.transport import virtual
 from kombu.transport.redis import Channel, QoS
 from kombu.utils.json import dumps
@@ -22,6 +24,8 @@ logger = logging.getLogger(__name__)
 #: Typed by hand, as the stubs do not know what these do.
 _QoS: Any = QoS
 _in_memory: Any = virtual.QoS
+#: How late it may be said that messages are done with, and of how many at a time.
+LATEST_SECONDS, MOST_DONE = 0.2, 100
 
 
 def note_without_waiting() -> None:
@@ -32,6 +36,14 @@ def note_without_waiting() -> None:
 
 class PatientQoS(_QoS):  # type: ignore[misc]
     """kombu's, whose notes are answered later. Whatever depends on them comes after them."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        self._known: tuple[Any, Lines | None] | None = None
+        #: Tags of messages that are done with, which nobody has said.
+        self._done: list[str] = []
+        #: Whether that will be said without another message.
+        self._is_due = False
+        super().__init__(*args, **options)
 
     def append(self, message: Any, delivery_tag: str) -> None:
         """It has the message."""
@@ -46,12 +58,27 @@ class PatientQoS(_QoS):  # type: ignore[misc]
 
     def ack(self, delivery_tag: str) -> None:
         """It has done with it."""
-        if (lines := self._lines()) is None:
+        lines, loop = self._lines(), get_event_loop()
+        if lines is None:
             super().ack(delivery_tag)
             return
-        index, messages = self._keys
-        self._note(lines, ("ZREM", index, delivery_tag), ("HDEL", messages, delivery_tag))
+        self._done.append(delivery_tag)
+        if loop is None or len(self._done) >= MOST_DONE:
+            self._note(lines)
+        elif not self._is_due:
+            self._is_due = True
+            loop.call_later(LATEST_SECONDS, self._say_in_time)
         _in_memory.ack(self, delivery_tag)
+
+    def _say_in_time(self) -> None:
+        """Never raises: whose connection is lost is told by whatever has to be sent next."""
+        self._is_due = False
+        with suppress(redis.RedisError):
+            self._say_what_is_done()
+
+    def _say_what_is_done(self) -> None:
+        if self._done and (lines := self._lines()) is not None:
+            self._note(lines)
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
         """As kombu does."""
@@ -80,13 +107,17 @@ class PatientQoS(_QoS):  # type: ignore[misc]
 
     def _lines(self) -> Lines | None:
         """For as long as the channel has these connections; None: kombu connects in a way of its own."""
-        pool, known = self.channel.pool, vars(self).get("_known")
-        if known is None or known[0] is not pool:
-            known = self._known = (pool, Lines(1) if can_be_made_like(pool) else None)
-        return known[1]
+        pool = self.channel.pool
+        if self._known is None or self._known[0] is not pool:
+            self._known = (pool, Lines(1) if can_be_made_like(pool) else None)
+        return self._known[1]
 
     def _note(self, lines: Lines, *commands: Command) -> None:
-        """At once, as kombu does. Notes can be repeated; of former ones, a lost connection may have lost the last."""
+        """At once, with what is done. Notes can be repeated; a lost connection may have lost the last of the former."""
+        (index, messages), done = self._keys, self._done
+        self._done = []
+        if done:
+            commands = (("ZREM", index, *done), ("HDEL", messages, *done), *commands)
         commands = (("MULTI",), *commands, ("EXEC",))
         try:
             if lines.send(commands, wait=False) is not None:
@@ -97,6 +128,7 @@ class PatientQoS(_QoS):  # type: ignore[misc]
 
     def _settle(self) -> None:
         """If that fails, whatever comes next asks the same Redis."""
-        if (known := vars(self).get("_known")) is not None and known[1] is not None:
+        if self._known is not None and self._known[1] is not None:
             with suppress(redis.RedisError):
-                known[1].settle()
+                self._say_what_is_done()
+                self._known[1].settle()

@@ -9,9 +9,11 @@ import pytest
 import redis
 from django.conf import settings
 from kombu import Connection, Consumer, Producer
+from kombu.asynchronous import Hub, set_event_loop
 from kombu.transport.redis import Channel, QoS
 
 from runs.execution.notes import PatientQoS, note_without_waiting
+from tests.support.ledger import wait_until
 
 QUEUE = "tests-notes"
 KEYS = {"unacked_key": "tests-notes-unacked", "unacked_index_key": "tests-notes-index"}
@@ -41,6 +43,16 @@ def ours(monkeypatch: pytest.MonkeyPatch) -> None:
     made_by: Any = Channel
     monkeypatch.setattr(made_by, "QoS", QoS)
     note_without_waiting()
+
+
+@pytest.fixture
+def loop(ours: None) -> Iterator[Any]:
+    """The loop of a worker's main process."""
+    hub: Any = Hub()
+    set_event_loop(hub)
+    yield hub
+    set_event_loop(None)  # type: ignore[arg-type]
+    hub.close()
 
 
 @contextmanager
@@ -153,3 +165,58 @@ def test_a_note_that_redis_refuses_is_an_error_of_the_next(client: redis.Redis) 
                 got[1].ack()
         finally:
             client.rename(QUEUE + "-kept", KEYS["unacked_key"])
+
+
+def test_what_is_done_with_is_said_with_the_next_message(client: redis.Redis, loop: Any) -> None:
+    with worker() as (connection, got):
+        got[0].ack()
+        assert noted(client) == tags(got)
+        Producer(connection).publish({}, routing_key=QUEUE)  # type: ignore[no-untyped-call]
+        connection.drain_events(timeout=5.0)
+        got[1].channel.qos._known[1].settle()
+        assert noted(client) == tags(got[1:])
+        assert len(got[1].channel.qos._delivered) == 3
+
+
+def test_what_is_done_with_is_said_a_moment_later_without_one(client: redis.Redis, loop: Any) -> None:
+    with worker() as (_, got):
+        for message in got[:2]:
+            message.ack()
+        assert noted(client) == tags(got)
+        wait_until(lambda: (loop.run_once(), noted(client) == tags(got[2:]))[1], "it to be said", 5.0)
+        got[2].ack()
+        wait_until(lambda: (loop.run_once(), not noted(client))[1], "it to be said again", 5.0)
+
+
+def test_many_that_are_done_with_do_not_wait(client: redis.Redis, loop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runs.execution.notes.MOST_DONE", 2)
+    with worker() as (_, got):
+        for message in got[:2]:
+            message.ack()
+        got[2].channel.qos._known[1].settle()
+        assert noted(client) == tags(got[2:])
+
+
+@pytest.mark.parametrize("then", ["restore_visible", "restore_unacked", "restore_unacked_once"])
+def test_what_is_done_with_is_not_given_back(client: redis.Redis, loop: Any, then: str) -> None:
+    with worker() as (_, got):
+        got[1].ack()
+        getattr(got[1].channel.qos, then)()
+        assert got[1].delivery_tag not in noted(client)
+        assert got[1].channel.qos._done == []
+    given_back = {json.loads(text)["properties"]["delivery_tag"] for text in client.lrange(QUEUE, 0, -1)}
+    assert given_back == tags([got[0], got[2]])
+
+
+def test_a_loop_outlives_the_loss_of_what_it_would_say_it_over(client: redis.Redis, loop: Any) -> None:
+    with worker() as (_, got):
+        qos = got[0].channel.qos
+        got[0].ack()
+        qos._known[1].close()
+        options = qos.channel.pool.connection_kwargs
+        try:
+            options |= {"username": "nobody", "password": "wrong"}
+            wait_until(lambda: (loop.run_once(), not qos._is_due)[1], "it to be tried", 5.0)
+        finally:
+            options |= {"username": None, "password": None}
+        assert (qos._done, noted(client)) == ([], tags(got))

@@ -43,7 +43,8 @@ class Loop:
 
     def __init__(self) -> None:
         self.hub: Any = Hub()
-        self.pool: Any = AsynPool(CHILDREN, threads=False, sched_strategy="fair")
+        made: Any = AsynPool  # its stubs are wrong about the strategy
+        self.pool: Any = made(CHILDREN, threads=False, sched_strategy="fair")
         self.got: list[Any] = []
         self.hub.call_repeatedly(0.01, lambda: None)
         self.connect()

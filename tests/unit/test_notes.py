@@ -49,9 +49,10 @@ def ours(monkeypatch: pytest.MonkeyPatch) -> None:
 def loop(ours: None) -> Iterator[Any]:
     """The loop of a worker's main process."""
     hub: Any = Hub()
+    hub.propagate_errors = (redis.RedisError,)  # as with a worker: these end the connection
     set_event_loop(hub)
     yield hub
-    set_event_loop(None)  # type: ignore[arg-type]
+    set_event_loop(None)
     hub.close()
 
 
@@ -171,7 +172,7 @@ def test_what_is_done_with_is_said_with_the_next_message(client: redis.Redis, lo
     with worker() as (connection, got):
         got[0].ack()
         assert noted(client) == tags(got)
-        Producer(connection).publish({}, routing_key=QUEUE)  # type: ignore[no-untyped-call]
+        Producer(connection).publish({}, routing_key=QUEUE)
         connection.drain_events(timeout=5.0)
         got[1].channel.qos._known[1].settle()
         assert noted(client) == tags(got[1:])

@@ -109,7 +109,7 @@ class RunReader:
         """What has come with the wakes, if it is all that there is after what was given; None: look for it."""
         self._has_more = False
         carried = watch.take()
-        if not carried or (self._last is None and self.cursor is not From.START):
+        if not carried:
             return None
         frames = wakes.frames_after(self._last, carried)
         if frames:

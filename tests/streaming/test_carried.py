@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -19,7 +19,7 @@ from tests.support.factories import claim, leave
 from tests.support.handwritten import end, lose, put, put_end, put_range, running_run, wipe
 from tests.support.ledger import wait_until
 from tests.support.reading import Loop, place, show
-from tests.support.watching import Eavesdropper, numsub
+from tests.support.watching import Eavesdropper, Watcher, numsub
 
 pytestmark = pytest.mark.usefixtures("db")
 
@@ -32,6 +32,8 @@ def loop(db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Loop]:
     monkeypatch.setattr(hubs, "LOOK_EVERY_SECONDS", 3600.0)
     monkeypatch.setattr(hubs, "CATCH_UP_SECONDS", 3600.0)
     with Loop() as loop:
+        first = Watcher(loop, uuid4()).ready()
+        wait_until(lambda: first.watch and first.watch.looked, "the look at the begin of a hub")
         yield loop
 
 
@@ -223,8 +225,8 @@ def test_an_end_after_frames_that_nobody_has_heard_of_is_looked_for(run: Run, cl
     assert client.takes(2) == ["1-2", "end"]
 
 
-def test_the_tail_of_a_stream_is_not_its_beginning(loop: Loop, run: Run) -> None:
-    """Who follows the tail of a stream that has nothing must not take the first wake for the first frame."""
+def test_the_tail_of_a_stream_that_has_nothing(loop: Loop, run: Run) -> None:
+    """The first wake need not be that of the first frame."""
     wipe(run)
     reading = loop.read(run.pk, From.TAIL)
     loop.hold(reading)
@@ -270,6 +272,16 @@ def test_a_slow_client_keeps_few_bytes_and_misses_nothing(run: Run, client: Clie
     assert log.append(run.pk, 1, [(4, "values", half)])
     client.hears(())
     assert client.takes(3) == ["1-2", "1-3", "1-4"]
+
+
+def test_who_is_to_look_keeps_nothing_until_then() -> None:
+    watch = Watch("a channel", waits_for_frames=True)
+    watch.wake(log.FRAMES, "carried")
+    watch.wake(log.FRAMES)
+    watch.wake(log.FRAMES, "carried")
+    assert watch._carried == watch.take() == ()
+    watch.wake(log.FRAMES, "carried")
+    assert watch.take() == ("carried",)
 
 
 def test_for_those_who_do_not_read_nothing_is_kept(loop: Loop, run: Run) -> None:

@@ -10,14 +10,18 @@ import pytest
 from runs.api import waiting
 from runs.api.waiting import result
 from runs.models import Checkpoint, Run
+from runs.models.fields import new_checkpoint_id
 from runs.services import results
+from runs.services.graph_checkpoints import GraphCheckpoint, GraphTasks
+from runs.services.graph_writes import RootStep
 from runs.services.lifecycle import Outcome, finish_run
 from runs.services.results import find_result
 from runs.states import RunStatus
 from runs.streaming import hub as hubs
 from runs.streaming import log, wakes
+from runs.streaming.connection import writer
 from runs.streaming.watch import Watch
-from tests.support.factories import cancel, step, stored
+from tests.support.factories import cancel, make_thread, running, step, stored
 from tests.support.handwritten import put, running_run
 from tests.support.ledger import wait_until
 from tests.support.reading import Loop
@@ -66,12 +70,9 @@ class Waiting:
         return self._answer.result(30)
 
 
-def finish(
-    run: Run, values: dict[str, Any] | None = None, status: RunStatus = RunStatus.SUCCESS, *, is_heard: bool = True
-) -> Run:
+def finish(run: Run, values: dict[str, Any] | None = None, *, is_heard: bool = True) -> Run:
     """The run, ended by itself while somebody listens."""
-    error = {"type": "ValueError", "message": "no", "traceback": ""} if status == RunStatus.ERROR else None
-    outcome = Outcome(status=status, values=values, error=error)
+    outcome = Outcome(status=RunStatus.SUCCESS, values=values)
     return finish_run(run_id=run.pk, attempt=run.attempt, outcome=outcome, is_heard=is_heard)
 
 
@@ -120,10 +121,19 @@ def test_the_state_is_the_whole_state_and_not_what_came_last(loop: Loop, asked: 
     assert asked == ["running"]
 
 
-def test_a_run_that_failed_is_asked_for(loop: Loop, asked: list[str]) -> None:
+def test_a_run_that_failed_is_asked_for_whatever_it_has_left(loop: Loop, asked: list[str]) -> None:
     run = running_run()
     waiting = Waiting(loop, run, asked)
-    finish(run, status=RunStatus.ERROR)
+    checkpoint = GraphCheckpoint(
+        id=new_checkpoint_id(),
+        parent_id=None,
+        step=0,
+        values={"answer": 42},
+        tasks=GraphTasks(next=[], interrupts={}, tasks=[]),
+    )
+    error = {"type": "ValueError", "message": "no", "traceback": ""}
+    outcome = Outcome(status=RunStatus.ERROR, error=error, writes=[RootStep(store=list, checkpoint=checkpoint)])
+    finish_run(run_id=run.pk, attempt=1, outcome=outcome, is_heard=True)
     assert waiting.answer() == {"__error__": {"error": "ValueError", "message": "no"}}
     assert asked == ["running", "error"]
 
@@ -139,10 +149,12 @@ def test_a_run_that_was_cancelled_is_asked_for(loop: Loop, asked: list[str]) -> 
 
 def test_a_run_that_ends_where_it_stood_is_asked_for(loop: Loop, asked: list[str]) -> None:
     """Its executor has written no head with its end, and does not know what the head is."""
-    run = running_run()
+    thread = make_thread()
+    finish(running(thread), {"former": 1})
+    run = running(thread)
     waiting = Waiting(loop, run, asked)
     finish(run)
-    assert waiting.answer() == {}
+    assert waiting.answer() == {"former": 1}
     assert asked == ["running", "success"]
 
 
@@ -152,6 +164,16 @@ def test_a_run_of_which_nobody_is_known_to_hear_says_nothing(loop: Loop, asked: 
     finish(run, {"answer": 42}, is_heard=False)
     assert waiting.answer() == {"answer": 42}
     assert asked == ["running", "success"]
+
+
+@pytest.mark.parametrize("said", ["{", "[]", "1", "null"])
+def test_what_nobody_of_ours_has_said_is_asked_for(loop: Loop, asked: list[str], said: str) -> None:
+    run = running_run()
+    waiting = Waiting(loop, run, asked)
+    writer().publish(log.channel(run.pk), f"success\n{said}")
+    wait_until(lambda: len(asked) == 2, "it to be asked for")
+    finish(run, {"answer": 42}, is_heard=False)
+    assert waiting.answer() == {"answer": 42}
 
 
 def test_what_is_heard_was_committed_before(loop: Loop, asked: list[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -86,7 +86,7 @@ def test_revoke_of_a_run_that_has_ended_changes_nothing(worker: WorkerProcess) -
     with current_app.connection_for_write() as connection:  # of its own: a test ends those that are kept
         control.revoke(str(ended.pk), terminate=True, signal="SIGKILL", connection=connection)
         answers = control.ping(destination=[worker.name], timeout=5.0, limit=1, connection=connection)
-    assert len(answers) == 1  # and the revoke, which was before, has been heeded
+    assert answers  # and the revoke, which was before, has been heeded
     open_gate(beside.pk)
     assert wait_for_status(beside.pk, RunStatus.SUCCESS).attempt == 1
     ended.refresh_from_db()

@@ -160,8 +160,10 @@ def test_the_watch_ends_with_the_request_whether_or_not_a_run_was_made(loop: Loo
 
 def test_a_wait_that_hears_nothing_asks_when_its_time_is_over(loop: Loop, asked: list[UUID]) -> None:
     request = Request(loop)
-    run = create(request.subscribed())
-    watch = wait_until(lambda: request.expected, "the request").watch
+    expected = request.subscribed()
+    wait_until(lambda: expected._begun is not None and expected._begun[1].looked, "the look at the begin of a hub")
+    run = create(expected)
+    watch = expected.watch
     assert watch is not None
     assert loop.run(result(watch, within=0.01, is_new=True)) is None
     assert asked == [run.pk]

@@ -16,11 +16,7 @@ from runs.execution.worker import current_slot
 __all__ = ["RunFailed", "execute_run"]
 
 
-#: Celery's stubs do not know it.
-_OPTIONS: dict[str, Any] = {"Strategy": "runs.execution.handing_over:hand_over_first"}
-
-
-@shared_task(bind=True, name=EXECUTE_RUN, throws=(RunFailed,), **_OPTIONS)
+@shared_task(bind=True, name=EXECUTE_RUN, throws=(RunFailed,))
 def execute_run(self: "Task[Any, Any]", run_id: str) -> str:
     """Claim and execute the run. A delivery that loses its claim is forgotten: nothing depends on it."""
     ending, run = execute(UUID(run_id), current_slot())

@@ -21,7 +21,6 @@ from runs.broker import keep_clients
 from runs.execution.announcements import GatherEvents
 from runs.execution.connections import begin_async_thread
 from runs.execution.consumption import Consumption
-from runs.execution.handing_over import HandOverAtOnce
 from runs.execution.keeper import Keeper
 from runs.execution.lost_broker import survive_lost_connections
 from runs.execution.notes import note_without_waiting
@@ -84,7 +83,7 @@ def on_worker_init(sender: Any = None, **_: Any) -> None:
     if wrong := [found for found in run_checks(tags=["runs"]) if found.is_serious()]:
         raise SystemExit("\n".join(map(str, wrong)))
     _load_graphs()
-    sender.app.steps["consumer"].update((ReplaceDeadChildren, GatherEvents, HandOverAtOnce))
+    sender.app.steps["consumer"].update((ReplaceDeadChildren, GatherEvents))
     survive_lost_connections()
     keep_clients()
     note_without_waiting()

@@ -96,15 +96,18 @@ class AttemptExecutor:
             self._leave()
 
     def _drive_function(self) -> Outcome:
-        context = persist(self._make_context, give_up=lambda: self.must_stop)
+        context = self._begin()
         function = registry.get(self._run.assistant).function
         given = self._run.kwargs.get("input")
-        self._frames.begin(given)
         try:
             value = drive(lambda: function(context, given), self._guard, self._on_step)
             return Outcome(status=RunStatus.SUCCESS, values=final_values(value))
         finally:
             self._leave()
+
+    def _begin(self) -> RunContext:
+        self._frames.begin(self._run.kwargs.get("input"))
+        return persist(self._make_context, give_up=lambda: self.must_stop)
 
     def _leave(self) -> None:
         self._end_forked_child()

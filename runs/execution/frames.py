@@ -17,8 +17,8 @@ class AttemptFrames:
         self._task_id = f"{run.pk}:{run.attempt}"
 
     def begin(self, given: Any) -> None:
-        """The attempt has begun."""
-        self._writer.write("metadata", {"run_id": str(self._run.pk), "attempt": self._run.attempt})
+        """The attempt has begun. Not in an event loop."""
+        self._writer.write_first("metadata", {"run_id": str(self._run.pk), "attempt": self._run.attempt})
         task = {"id": self._task_id, "name": self._run.assistant, "input": given, "triggers": ["__start__"]}
         self._show("tasks", "task", task, step=0)
 

@@ -1,7 +1,9 @@
 """An attempt's side of its stream: numbers every frame, and writes them from a thread of the process.
 
-The assistant never waits for Redis. What cannot be written while Redis is away is kept up to a bound and then given
-up, the oldest first; its numbers stay used, so readers see a gap and not a stream that looks whole.
+The assistant never waits for Redis. What is written before it begins and after it has left is written by whoever has
+it, for that thread would have to wait until the interpreter is its own. What cannot be written while Redis is away is
+kept up to a bound and then given up, the oldest first; its numbers stay used, so readers see a gap and not a stream
+that looks whole.
 """
 
 import logging
@@ -10,7 +12,7 @@ import threading
 import time
 from collections import deque
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 import redis
@@ -27,6 +29,8 @@ BATCH = 200
 #: What has piled up must be written within the time that one command may take, or it would never be written.
 BATCH_CHARACTERS = 1_000_000
 RETRY_SECONDS = 0.2
+#: How long only that thread asks a Redis that has not answered.
+BREAK_SECONDS = 2.0
 #: How long the end of an attempt waits for its last frames.
 FLUSH_SECONDS = 1.0
 _ENCODER = DjangoJSONEncoder(ensure_ascii=False, separators=(",", ":"))
@@ -70,6 +74,9 @@ os.register_at_fork(after_in_child=_begin_anew)
 class StreamWriter:
     """The one writer of an attempt's frames."""
 
+    #: Of a Redis that has not answered, by the monotonic clock.
+    _away_until: ClassVar[float] = 0.0
+
     def __init__(self, run_id: UUID, attempt: int) -> None:
         self._run_id, self._attempt = run_id, attempt
         self._next = 0
@@ -86,21 +93,36 @@ class StreamWriter:
         """Number the frame and have it written soon."""
         text = _ENCODER.encode(data)
         with self._condition:
-            if self._closed:
+            if self._put(event, text):
+                _post.has_mail(self)
+
+    def write_first(self, event: str, data: Any) -> None:
+        """The same, and it is written when this returns, if Redis answers. Not for assistants, nor in an event loop."""
+        text = _ENCODER.encode(data)
+        with self._condition:
+            if not self._put(event, text):
                 return
-            self._waiting.append((self._next, event, text))
-            self._characters += len(text)
-            self._next += 1
-            self._give_up_oldest()
-            _post.has_mail(self)
+        self._write_here()
+
+    def _put(self, event: str, text: str) -> bool:
+        """Called with the lock held."""
+        if self._closed:
+            return False
+        self._waiting.append((self._next, event, text))
+        self._characters += len(text)
+        self._next += 1
+        self._give_up_oldest()
+        return True
 
     def _give_up_oldest(self) -> None:
         while len(self._waiting) > MOST_WAITING or self._characters > MOST_WAITING_CHARACTERS:
             self._characters -= len(self._waiting.popleft()[2])
 
     def close(self, seconds: float) -> int | None:
-        """Wait until everything is written, at most this long; return the number of the last frame."""
+        """Write what waits, and wait for that at most this long; return the number of the last frame."""
         deadline = time.monotonic() + seconds
+        if seconds:
+            self._write_here()
         with self._condition:
             while (self._waiting or self._writing) and not self._refused and time.monotonic() < deadline:
                 self._condition.wait(deadline - time.monotonic())
@@ -112,27 +134,42 @@ class StreamWriter:
         """Write what waits, one batch; what is left waits for its next turn."""
         with self._condition:
             self.is_queued = False
-            batch = self._take()
-        if batch:
-            self._write(batch)
+        if not self._write_batch():
+            time.sleep(RETRY_SECONDS)
+        self._leave_the_rest()
+
+    def _write_here(self) -> None:
+        """Write a batch from this thread, unless Redis was asked in vain a moment ago."""
+        if time.monotonic() >= StreamWriter._away_until:
+            self._write_batch()
+        self._leave_the_rest()
+
+    def _leave_the_rest(self) -> None:
         with self._condition:
-            if self._waiting:
+            if self._waiting and not self._writing:
                 _post.has_mail(self)
 
-    def _write(self, batch: list[tuple[int, str, str]]) -> None:
+    def _write_batch(self) -> bool:
+        """False: Redis did not answer. One thread at a time, so that frames keep their order; it looks again after."""
+        with self._condition:
+            batch = [] if self._writing else self._take()
+        return not batch or self._write(batch)
+
+    def _write(self, batch: list[tuple[int, str, str]]) -> bool:
         try:
             listening = log.append(self._run_id, self._attempt, batch)
         except redis.RedisError as error:
             logger.warning("stream of run %s: Redis did not answer (%s); trying again", self._run_id, error)
+            StreamWriter._away_until = time.monotonic() + BREAK_SECONDS
             self._put_back(batch)
-            time.sleep(RETRY_SECONDS)
-            return
+            return False
         except Exception:  # this thread writes for others, too
             logger.exception("stream of run %s: %d frames cannot be written and are left out", self._run_id, len(batch))
             self._done(refused=False)
-            return
+            return True
         self.is_heard = listening > 1
         self._done(refused=not listening)
+        return True
 
     def _take(self) -> list[tuple[int, str, str]]:
         """Called with the lock held."""

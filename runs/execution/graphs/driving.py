@@ -60,8 +60,7 @@ class GraphDriver:
 
         What was submitted is done before the attempt is said to have left. Raises GraphNotLoaded, CheckpointNotFound.
         """
-        self._find_start()
-        self._frames.begin()
+        self._begin()
         try:
             drive(self._execute, self._guard, _no_steps)
             closed = self._journal.close_here()
@@ -80,8 +79,9 @@ class GraphDriver:
             logger.exception("run %s: what its graph has written last could not be stored", self._run.pk)
         self._journal.close()
 
-    def _find_start(self) -> None:
-        """Read where this attempt starts; in a thread that has the executor's connection."""
+    def _begin(self) -> None:
+        """Show that the attempt has begun, and read where; in a thread that has the executor's connection."""
+        self._frames.begin()
         self._start = self._host.persist(lambda: find_start(self._run, self._rows))
         #: None: it is a run.
         self._updates = self._host.persist(self._find_updates) if KEY in self._run.kwargs else None

@@ -41,8 +41,8 @@ class GraphFrames:
         return bool(self._run.kwargs.get("subgraphs"))
 
     def begin(self) -> None:
-        """The attempt has begun."""
-        self._writer.write("metadata", {"run_id": str(self._run.pk), "attempt": self._run.attempt})
+        """The attempt has begun. Not in an event loop."""
+        self._writer.write_first("metadata", {"run_id": str(self._run.pk), "attempt": self._run.attempt})
 
     def event(self, event: Mapping[str, Any]) -> None:
         """An event of LangChain's."""

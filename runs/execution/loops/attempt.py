@@ -26,7 +26,6 @@ from runs.execution.endings import Ending
 from runs.execution.loops.database import DatabaseThreads, Lane
 from runs.execution.loops.guard import LoopGuard
 from runs.execution.loops.loop import AttemptLoop
-from runs.execution.persistence import persist
 from runs.execution.slots import Order, Slot
 from runs.execution.values import describe, final_values
 from runs.models import Run
@@ -92,10 +91,9 @@ class LoopAttempt(AttemptExecutor):
         return Outcome(status=RunStatus.SUCCESS, keeps_head=True, writes=await driver.drive_on_loop())
 
     async def _function(self) -> Outcome:
-        context = await self._database.ado(lambda: persist(self._make_context, give_up=lambda: self.must_stop))
+        context = await self._database.ado(self._begin)
         function = registry.get(self._run.assistant).function
         given = self._run.kwargs.get("input")
-        self._frames.begin(given)
         if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
             return _success(await self.as_task(lambda: self._walk_through(function(context, given))))
         made = await self._in_thread(lambda: self._call(lambda: function(context, given)))

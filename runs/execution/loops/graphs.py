@@ -28,8 +28,7 @@ class LoopGraphDriver(GraphDriver):
         """As `drive`."""
         attempt = self._host
         attempt.guard.owner.scribe = attempt.lane.submit
-        await asyncio.wrap_future(self._submit(self._find_start))
-        self._frames.begin()
+        await asyncio.wrap_future(self._submit(self._begin))
         try:
             await attempt.as_task(self._in_event_loop)
             closed = self._journal.close_here()

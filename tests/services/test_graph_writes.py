@@ -14,7 +14,7 @@ from psycopg.types.json import Jsonb
 
 from runs.errors import Fenced, IllegalTransition
 from runs.execution.connections import executors_connection
-from runs.execution.graphs.rows import VisibleRows
+from runs.execution.graphs.rows import VisibleRows, executors_cursor
 from runs.execution.last_writes import store_last_writes
 from runs.models import Checkpoint, Run
 from runs.models.fields import new_checkpoint_id
@@ -23,8 +23,9 @@ from runs.services.graph_checkpoints import GraphCheckpoint, GraphTasks
 from runs.services.graph_rows import TABLES
 from runs.services.graph_writes import GraphWrite, RootStep, RootTasks, put_graph_writes
 from runs.services.lifecycle import Outcome, finish_run
-from runs.statements import execute
+from runs.statements import execute, update
 from runs.states import CancelAction, RunStatus, ThreadStatus
+from runs.transactions import atomic, later
 from tests.support.factories import cancel, finish, head_values, make_thread, running, stored
 
 pytestmark = pytest.mark.usefixtures("commits", "intact")
@@ -225,3 +226,14 @@ def test_what_langgraph_stores_last_is_sent_with_the_outcome() -> None:
     [together] = [one["sql"] for one in sent.captured_queries if "INSERT INTO checkpoints" in one["sql"]]
     assert all(f"INSERT INTO {name} " in together for name in (*TABLES, '"runs_checkpoint"', '"runs_runevent"'))
     assert [len(found) for found in rows_of(str(run.thread_id))] == [2, 1, 3]
+
+
+def test_langgraphs_own_statements_see_what_waits() -> None:
+    thread = make_thread()
+    with atomic():
+        later(update(thread, {"metadata": {"a": 1}}))
+        with executors_cursor() as cursor:
+            found = cursor.execute(
+                "SELECT metadata ->> 'a' AS a FROM runs_thread WHERE id = %s", [thread.pk]
+            ).fetchone()
+    assert found == {"a": "1"}

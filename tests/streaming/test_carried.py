@@ -254,6 +254,13 @@ def test_what_nobody_of_ours_has_said_is_no_frame(run: Run, client: Client, line
     assert client.takes(1) == ["1-2"]
 
 
+def test_an_attempt_does_not_go_on_where_another_was(run: Run, client: Client) -> None:
+    """Its frame has the next number, by chance, and those before it were announced in vain."""
+    silently(run, "2-0", "2-1")
+    put(run, "2-2")
+    assert client.takes(3) == ["2-0", "2-1", "2-2"]
+
+
 def test_a_slow_client_keeps_few_wakes_and_misses_nothing(run: Run, client: Client, looks: list[UUID]) -> None:
     everything = [f"1-{number}" for number in range(2, wakes.MOST_WAKES + 3)]
     put(run, *everything[:-1])

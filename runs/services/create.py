@@ -295,7 +295,9 @@ def _goes_first(locked: LockedThread, run: Run) -> bool:
 
 
 def _place(locked: LockedThread, run: Run) -> int:
-    return sum(other.queue_key(locked.now) < run.queue_key(locked.now) for other in locked.in_flight)
+    """It has been accepted last: whatever is due when it is goes before it."""
+    when = run.not_before or locked.now
+    return sum(other.is_due(when) for other in locked.in_flight if other.pk != run.pk)
 
 
 def _description(locked: LockedThread, run: Run) -> dict[str, Any]:

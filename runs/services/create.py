@@ -296,10 +296,9 @@ def _goes_first(locked: LockedThread, run: Run) -> bool:
 
 
 def _place(locked: LockedThread, run: Run) -> int:
-    """It is the last of those that are queued like it: they were accepted before."""
-    *own, _ = run.queue_key(locked.now)
-    others = (other for other in locked.in_flight if other is not run)
-    return sum([*other.queue_key(locked.now)[:-1]] <= own for other in others)
+    """It has been accepted last: whatever is due when it is goes before it."""
+    when = run.not_before or locked.now
+    return sum(other.is_due(when) for other in locked.in_flight if other.pk != run.pk)
 
 
 def _description(locked: LockedThread, run: Run) -> dict[str, Any]:

@@ -190,12 +190,3 @@ def test_the_memory_of_a_key_is_another_one_each_time(key: str) -> None:
     assert second is not None
     assert first.key is not second.key
     assert first.key.owner is not second.key.owner
-
-
-def test_places_are_those_under_the_lock(world: World, key: str) -> None:
-    """`waiting` is one, behind the one that has begun."""
-    late = _ask(
-        key, str(world.thread.pk), {"assistant_id": "echo", "multitask_strategy": "enqueue", "after_seconds": 9}
-    )
-    soon = _ask(key, str(world.thread.pk), {"assistant_id": "echo", "multitask_strategy": "enqueue"})
-    assert (late.json()["queue_position"], soon.json()["queue_position"]) == (2, 2)

@@ -219,6 +219,17 @@ def test_a_stopping_run_is_none_of_those_that_go_before() -> None:
     assert (stored(stopping).is_stopping, queue_positions(thread.pk)) == (True, {waiting.pk: 0})
 
 
+def test_a_new_run_is_told_the_place_it_has() -> None:
+    """From under the lock: as it would be asked for afterwards, whatever is scheduled, stopping or displaced."""
+    stopping = running(thread := make_thread())
+    cancel(stopping)
+    for delay in (None, 7200, None, 3600, 9000, None):
+        created = create(thread, after_seconds=delay)
+        assert created.place == queue_position(created.run), delay
+    displacing = create(thread, "interrupt")
+    assert (displacing.place, queue_position(displacing.run)) == (0, 0)
+
+
 def test_a_scheduled_run_holds_nobody_back() -> None:
     thread = make_thread()
     late, soon = (make_run(thread, after_seconds=seconds) for seconds in (7200, 3600))

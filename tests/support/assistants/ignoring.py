@@ -27,16 +27,24 @@ def blocked(run: RunContext, input: Any) -> dict[str, int]:
 @assistant
 def stubborn(run: RunContext, input: Any) -> None:
     """Ignore every interruption, until the test opens the gate named like the run."""
-    with present(run):
-        ignore_interruptions(run)
+    try:
+        ignore_interruptions(run, "start")
+    finally:
+        note(run.id, run.attempt, "left")
 
 
-def ignore_interruptions(run: RunContext) -> None:
-    """Two loops: an interruption that comes between two rounds of the inner one is ignored, too."""
+def ignore_interruptions(run: RunContext, *said: str) -> None:
+    """Two loops: an interruption that comes between two rounds of the inner one is ignored, too.
+
+    `said`: what is noted within them, for a test that cancels as soon as it reads that.
+    """
+    begins = iter(said)
     while not gate_is_open(run.id):
         try:
             while not gate_is_open(run.id):
                 try:
+                    for kind in begins:
+                        note(run.id, run.attempt, kind)
                     wait_at_gate(run, run.id)
                 except BaseException:
                     note(run.id, run.attempt, "ignored")

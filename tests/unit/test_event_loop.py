@@ -38,9 +38,9 @@ def test_a_loop_that_always_has_something_to_do_hears_of_the_world(attempt: Loca
 def test_a_loop_that_waits_is_woken_by_a_thread(attempt: LocalAttempt) -> None:
     with event_loop(attempt.guard) as loop:
         called = loop.create_future()
-        thread = threading.Timer(0.05, lambda: loop.call_soon_threadsafe(called.set_result, None))
+        thread = threading.Timer(0.05, lambda: loop.call_soon_threadsafe(called.set_result, "said"))
         thread.start()
-        loop.run_until_complete(asyncio.wait_for(called, 5.0))
+        assert loop.run_until_complete(asyncio.wait_for(called, 5.0)) == "said"
         thread.join()
 
 

@@ -1,6 +1,7 @@
 """An attempt's side of its stream, with a Redis that is away for as long as the test wants."""
 
 import threading
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 from uuid import UUID, uuid4
@@ -149,3 +150,27 @@ def test_a_redis_that_was_away_a_moment_ago_is_left_to_the_thread(away: Redis) -
         assert (first.close(30.0), second.close(30.0)) == (0, 0)
     assert threading.get_ident() not in asked
     assert sorted(len(batch) for batch in away.batches) == [1, 1]
+
+
+def test_the_thread_does_not_turn_round_while_somebody_else_writes(slow: Slow) -> None:
+    """It would take the interpreter from who writes, for as long as Redis takes."""
+    writer = StreamWriter(uuid4(), 1)
+    first = threading.Thread(target=writer.write_first, args=("metadata", {}))
+    first.start()
+    assert slow.was_asked.wait(30.0)
+    with patch.object(writer, "write_queued", wraps=writer.write_queued) as turns:
+        writer.write("custom", 1)
+        for _ in range(20):
+            another_turn_of_the_thread()
+        slow.answers.set()
+        first.join(30.0)
+        assert writer.close(30.0) == 1
+    assert turns.call_count <= 2
+    assert slow.numbers == [0, 1]
+
+
+def another_turn_of_the_thread() -> None:
+    """Return when it has done what was there, and this."""
+    done = threading.Event()
+    stream_writer._post._writers.put(SimpleNamespace(write_queued=done.set))  # type: ignore[arg-type]
+    assert done.wait(30.0)
